@@ -1,0 +1,94 @@
+"""The environment, read once into typed values. Nothing else in the layer looks at `os.environ`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+class SettingsError(Exception):
+    """An environment variable is missing or has a value that cannot be used."""
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseSettings:
+    """Where Postgres is. Either `url` (local run, a database with its own passwords) or host, port and name with IAM."""
+
+    url: str | None
+    host: str | None
+    port: int
+    name: str
+    region: str
+    proxy: bool
+    ssl_root_cert: str
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingSettings:
+    """The embedding model and the provider's address (`base_url` None: the provider's own)."""
+
+    model: str
+    dimensions: int
+    base_url: str | None
+    api_key: str | None
+    api_key_secret_arn: str | None
+    timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class StorageSettings:
+    """The bucket of documents, the queue of the ingest function, and what a browser may upload (bytes)."""
+
+    bucket: str
+    queue_url: str
+    max_upload_bytes: int
+    link_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    database: DatabaseSettings
+    embedding: EmbeddingSettings
+    storage: StorageSettings
+
+
+def _number(env: Mapping[str, str], name: str, default: int) -> int:
+    raw = env.get(name, "")
+    try:
+        return int(raw) if raw else default
+    except ValueError:
+        raise SettingsError(f"{name} must be a whole number, not {raw!r}") from None
+
+
+def load(env: Mapping[str, str] | None = None) -> Settings:
+    """Reads `env` (the process environment by default). Raises `SettingsError` naming the variable at fault."""
+    env = os.environ if env is None else env
+    url, host = env.get("SPANDREL_DATABASE_URL") or None, env.get("SPANDREL_DATABASE_HOST") or None
+    if url is None and host is None:
+        raise SettingsError("set SPANDREL_DATABASE_URL, or SPANDREL_DATABASE_HOST for IAM authentication")
+    return Settings(
+        database=DatabaseSettings(
+            url=url,
+            host=host,
+            port=_number(env, "SPANDREL_DATABASE_PORT", 5432),
+            name=env.get("SPANDREL_DATABASE_NAME") or "spandrel",
+            region=env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION") or "us-east-1",
+            proxy=env.get("SPANDREL_DATABASE_PROXY", "").lower() == "true",
+            ssl_root_cert=env.get("SPANDREL_DATABASE_SSL_ROOT_CERT") or "/opt/certs/rds.pem",
+        ),
+        embedding=EmbeddingSettings(
+            model=env.get("SPANDREL_EMBEDDING_MODEL") or "text-embedding-3-small",
+            dimensions=_number(env, "SPANDREL_EMBEDDING_DIMENSIONS", 1536),
+            base_url=env.get("OPENAI_BASE_URL") or None,
+            api_key=env.get("OPENAI_API_KEY") or None,
+            api_key_secret_arn=env.get("SPANDREL_OPENAI_SECRET_ARN") or None,
+            timeout=float(_number(env, "SPANDREL_EMBEDDING_TIMEOUT_SECONDS", 20)),
+        ),
+        storage=StorageSettings(
+            bucket=env.get("SPANDREL_BUCKET", ""),
+            queue_url=env.get("SPANDREL_DOCUMENT_QUEUE_URL", ""),
+            max_upload_bytes=_number(env, "SPANDREL_MAX_UPLOAD_BYTES", 50 * 1024 * 1024),
+            link_seconds=_number(env, "SPANDREL_LINK_SECONDS", 900),
+        ),
+    )
