@@ -1,0 +1,182 @@
+"""The one database service: connections, tenant scope, transactions, and how many flights they take.
+
+A flight is a network round trip. A pipeline is one implicit transaction up to its sync (PostgreSQL, "Pipeline Mode"), so
+scope, statement and commit travel together; `run` does this for one statement, `transaction` for several. The scope
+is set with `set_config(…, is_local => true)`: it ends with the transaction and pins no proxied connection.
+"""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
+
+import psycopg
+from psycopg import errors as pg
+from psycopg.rows import class_row, dict_row, tuple_row
+
+from spandrel.errors import DatabaseUnavailableError, SchemaVersionError
+from spandrel.vectors import register_vector_dumpers
+
+if TYPE_CHECKING:
+    from spandrel.settings import DatabaseSettings
+
+SCHEMA_VERSION = 3
+"""The number of the newest migration that this code was written with; a test holds the two together."""
+
+_SCHEMA_MISMATCH = "SP001"  # raised by require_schema()
+_CONNECT_TIMEOUT_SECONDS = 5
+T = TypeVar("T")
+Parameters = Mapping[str, Any] | Sequence[Any] | None
+
+
+class Database:
+    """One role's connection, made at first use, kept across invocations, replaced when it is found dropped."""
+
+    def __init__(self, settings: DatabaseSettings, role: str, token: Callable[[str], str] | None = None) -> None:
+        """`role`: the database user. `token`: makes an IAM password for it; None where the address needs none."""
+        self._settings, self._role, self._token = settings, role, token
+        self._connection: psycopg.Connection[Any] | None = None
+
+    @overload
+    def run(self, query: bytes, parameters: Parameters = None, *, user_id: str | None = None) -> list[dict[str, Any]]: ...
+    @overload
+    def run(
+        self, query: bytes, parameters: Parameters = None, *, user_id: str | None = None, into: type[T]
+    ) -> list[T]: ...
+    def run(
+        self, query: bytes, parameters: Parameters = None, *, user_id: str | None = None, into: type[Any] | None = None
+    ) -> list[Any]:
+        """One statement in a transaction of its own, in one flight; its rows as dicts or as `into(**columns)`."""
+        with self.transaction(user_id) as tx:
+            result = tx.execute(query, parameters, into=into)
+        return result.fetchall()
+
+    @contextmanager
+    def transaction(self, user_id: str | None = None) -> Iterator[Transaction]:
+        """A pipelined transaction in the scope of `user_id` (None: no scope, for the system role).
+
+        Statements are sent when a result is first read, or at the end together with the commit: a block that reads its
+        results after it closes takes one flight.
+        """
+        connection, fresh = self._checkout()
+        tx = Transaction(connection)
+        try:
+            tx.begin(user_id, check_schema=fresh)
+            yield tx
+            tx.commit()
+        except psycopg.Error as error:
+            tx.rollback()
+            self._translate(error, fresh)
+        except BaseException:
+            tx.rollback()
+            raise
+        finally:
+            if connection.closed or connection.broken:
+                self.close()
+
+    def close(self) -> None:
+        if self._connection is not None:
+            with suppress(psycopg.Error):
+                self._connection.close()
+            self._connection = None
+
+    def _checkout(self) -> tuple[psycopg.Connection[Any], bool]:
+        """The connection, and whether this is its first use."""
+        if self._connection is not None and _dropped(self._connection):
+            self.close()
+        if self._connection is not None:
+            return self._connection, False
+        try:
+            self._connection = self._connect()
+        except psycopg.OperationalError as error:
+            raise DatabaseUnavailableError from error
+        return self._connection, True
+
+    def _connect(self) -> psycopg.Connection[Any]:
+        settings, options = self._settings, dict[str, Any](user=self._role, connect_timeout=_CONNECT_TIMEOUT_SECONDS)
+        if settings.host is not None:
+            options |= {"host": settings.host, "port": settings.port, "dbname": settings.name}
+            options |= {"sslmode": "verify-full", "sslrootcert": settings.ssl_root_cert}
+        if self._token is not None:
+            options["password"] = self._token(self._role)
+        connection: psycopg.Connection[Any] = psycopg.connect(
+            settings.url or "",
+            autocommit=True,
+            # A statement prepared on a session pins it to one client behind RDS Proxy.
+            prepare_threshold=None if settings.proxy else 5,
+            application_name=self._role,
+            **options,
+        )
+        register_vector_dumpers(connection)
+        return connection
+
+    def _translate(self, error: psycopg.Error, fresh: bool) -> NoReturn:
+        if error.sqlstate == _SCHEMA_MISMATCH:
+            self.close()  # so that the next request checks again
+            raise SchemaVersionError from error
+        if fresh and isinstance(error, pg.UndefinedFunction | pg.UndefinedTable):
+            self.close()
+            raise SchemaVersionError from error
+        unavailable = pg.AdminShutdown | pg.CrashShutdown | pg.CannotConnectNow | pg.TooManyConnections
+        if isinstance(error, unavailable) or (self._connection is not None and self._connection.closed):
+            raise DatabaseUnavailableError from error
+        raise error
+
+
+class Transaction:
+    """What a store takes: statements are queued and share flights; `copy` is a flight of its own kind."""
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        self._connection = connection
+        self._pipeline: Any = None
+
+    def begin(self, user_id: str | None, *, check_schema: bool) -> None:
+        self._enter_pipeline()
+        self._connection.execute("BEGIN")
+        if check_schema:
+            self._connection.execute("SELECT require_schema(%s)", [SCHEMA_VERSION])
+        if user_id is not None:
+            self._connection.execute("SELECT set_config('spandrel.user_id', %s, true)", [user_id])
+
+    def execute(self, query: bytes, parameters: Parameters = None, *, into: type[Any] | None = None) -> psycopg.Cursor[Any]:
+        cursor: psycopg.Cursor[Any] = self._connection.cursor(row_factory=class_row(into) if into else dict_row)
+        return cursor.execute(query, parameters)
+
+    def copy(self, statement: bytes, types: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+        """Binary COPY of `rows`, whose columns have the Postgres `types`."""
+        self._exit_pipeline()  # COPY is not allowed in a pipeline; the explicit BEGIN keeps the transaction open
+        with self._connection.cursor(row_factory=tuple_row).copy(statement) as copy:
+            copy.set_types(types)
+            for row in rows:
+                copy.write_row(row)
+        self._enter_pipeline()
+
+    def commit(self) -> None:
+        self._connection.execute("COMMIT")
+        self._exit_pipeline()
+
+    def rollback(self) -> None:
+        with suppress(psycopg.Error):
+            self._exit_pipeline()
+        with suppress(psycopg.Error):
+            if not self._connection.closed:
+                self._connection.execute("ROLLBACK")
+
+    def _enter_pipeline(self) -> None:
+        self._pipeline = self._connection.pipeline()
+        self._pipeline.__enter__()
+
+    def _exit_pipeline(self) -> None:
+        pipeline, self._pipeline = self._pipeline, None
+        if pipeline is not None:
+            pipeline.__exit__(None, None, None)
+
+
+def _dropped(connection: psycopg.Connection[Any]) -> bool:
+    """Whether the server hung up meanwhile: an idle connection has nothing to read, unless its end. Costs no flight."""
+    if connection.closed or connection.broken:
+        return True
+    readable, _, _ = select.select([connection.fileno()], [], [], 0)
+    return bool(readable)

@@ -1,0 +1,249 @@
+-- compatible-from: 1
+-- Collections, documents and what is derived from them: chunks, vectors, codes and term weights.
+--
+-- Derived rows are written in bulk and only together with the change that makes them visible, so they carry no foreign
+-- keys (a check a row would double the cost of the store stage); one statement removes them all, and upkeep sweeps.
+
+CREATE TABLE collections (
+    id             uuid PRIMARY KEY DEFAULT uuidv7(),
+    number         bigint GENERATED ALWAYS AS IDENTITY UNIQUE,  -- prefixes the collection's keys in the inverted index
+    user_id        text NOT NULL,
+    name           text NOT NULL CHECK (length(name) BETWEEN 1 AND 200),
+    language       text NOT NULL DEFAULT 'english',
+    chunk_size     integer NOT NULL DEFAULT 400 CHECK (chunk_size BETWEEN 50 AND 2000),
+    chunk_overlap  integer NOT NULL DEFAULT 60 CHECK (chunk_overlap BETWEEN 0 AND chunk_size / 2),
+    document_count bigint NOT NULL DEFAULT 0,
+    chunk_count    bigint NOT NULL DEFAULT 0,   -- live chunks: the N of BM25, and what picks the search path
+    has_graph      boolean NOT NULL DEFAULT false,     -- some of its vectors are in the HNSW index
+    has_inverted   boolean NOT NULL DEFAULT false,     -- some of its chunks are in the inverted index
+    deleted_at     timestamptz,
+    created_at     timestamptz NOT NULL DEFAULT now(),
+    updated_at     timestamptz NOT NULL DEFAULT now()
+);
+CREATE UNIQUE INDEX collections_name ON collections (user_id, name) WHERE deleted_at IS NULL;
+CREATE INDEX collections_deleted ON collections (deleted_at) WHERE deleted_at IS NOT NULL;
+
+CREATE TABLE documents (
+    id            uuid PRIMARY KEY DEFAULT uuidv7(),
+    user_id       text NOT NULL,
+    collection_id uuid NOT NULL REFERENCES collections (id),
+    name          text NOT NULL CHECK (length(name) BETWEEN 1 AND 1024),
+    content_type  text,
+    attributes    jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(attributes) = 'object'),
+    status        text NOT NULL DEFAULT 'awaiting_upload' CHECK (status IN
+                  ('awaiting_upload', 'queued', 'parsing', 'chunking', 'embedding', 'ready', 'failed', 'deleting')),
+    error_code    text,
+    error_message text,
+    -- The S3 object that this row speaks of. `sequencer` is left-padded, so that text order is S3's order.
+    s3_key        text NOT NULL UNIQUE,
+    s3_version_id text,
+    s3_etag       text,
+    sequencer     text,
+    size_bytes    bigint,
+    -- Who works on it, and until when nobody else may.
+    lease_owner   uuid,
+    lease_until   timestamptz,
+    attempt       integer NOT NULL DEFAULT 0,
+    -- What is live, and since when. A version becomes live whole; until then the one before it is found.
+    version       integer NOT NULL DEFAULT 0,
+    chunk_count   integer NOT NULL DEFAULT 0,
+    token_count   integer NOT NULL DEFAULT 0,
+    created_at    timestamptz NOT NULL DEFAULT now(),
+    updated_at    timestamptz NOT NULL DEFAULT now(),
+    queued_at     timestamptz,
+    parsing_at    timestamptz,
+    chunking_at   timestamptz,
+    embedding_at  timestamptz,
+    ready_at      timestamptz,
+    failed_at     timestamptz
+);
+CREATE INDEX documents_listing ON documents (collection_id, id);
+CREATE INDEX documents_by_user ON documents (user_id, id);
+CREATE INDEX documents_attributes ON documents USING gin (attributes jsonb_path_ops);
+CREATE INDEX documents_unfinished ON documents (lease_until)
+    WHERE status IN ('queued', 'parsing', 'chunking', 'embedding', 'deleting');
+
+-- A model's vector space. One is active; a new model is built beside it and switched to in one update.
+CREATE TABLE embedding_spaces (
+    id          smallint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    model       text NOT NULL,
+    dimensions  integer NOT NULL CHECK (dimensions BETWEEN 1 AND 4000),  -- what an HNSW index on halfvec can hold
+    status      text NOT NULL CHECK (status IN ('building', 'active', 'retired')),
+    graph_count bigint NOT NULL DEFAULT 0,  -- vectors in the HNSW index, of all users
+    created_at  timestamptz NOT NULL DEFAULT now(),
+    UNIQUE (model, dimensions)
+);
+CREATE UNIQUE INDEX embedding_spaces_active ON embedding_spaces (status) WHERE status = 'active';
+GRANT SELECT ON embedding_spaces TO spandrel_app, spandrel_system;
+GRANT UPDATE ON embedding_spaces TO spandrel_system;
+
+CREATE TABLE chunks (
+    document_id   uuid NOT NULL,
+    ordinal       integer NOT NULL,
+    user_id       text NOT NULL,
+    collection_id uuid NOT NULL,
+    text          text NOT NULL,
+    start_offset  integer NOT NULL,
+    end_offset    integer NOT NULL,
+    heading_path  text[] NOT NULL,
+    page          integer,
+    token_count   integer NOT NULL,
+    content_hash  bytea NOT NULL,
+    PRIMARY KEY (document_id, ordinal)
+);
+
+-- Vectors are kept whole in the page (no TOAST, no compression): a re-rank reads one page, not four.
+CREATE TABLE chunk_embeddings (
+    document_id   uuid NOT NULL,
+    ordinal       integer NOT NULL,
+    space_id      smallint NOT NULL,
+    in_graph      boolean NOT NULL DEFAULT false,
+    user_id       text NOT NULL,
+    collection_id uuid NOT NULL,
+    embedding     halfvec NOT NULL,
+    PRIMARY KEY (document_id, ordinal, space_id)
+) WITH (toast_tuple_target = 8160);
+ALTER TABLE chunk_embeddings ALTER COLUMN embedding SET STORAGE EXTERNAL;
+
+-- Sign codes of the vectors. The key covers the code, so a tenant's codes lie together in the index and a search
+-- of them is one index-only range scan. `in_graph` first: what the HNSW index does not hold yet is a prefix.
+CREATE TABLE chunk_codes (
+    collection_id uuid NOT NULL,
+    space_id      smallint NOT NULL,
+    in_graph      boolean NOT NULL DEFAULT false,
+    document_id   uuid NOT NULL,
+    ordinal       integer NOT NULL,
+    user_id       text NOT NULL,
+    code          "bit" NOT NULL,
+    PRIMARY KEY (collection_id, space_id, in_graph, document_id, ordinal) INCLUDE (user_id, code)
+);
+CREATE INDEX chunk_codes_document ON chunk_codes (document_id);
+
+-- BM25, document side: saturated term frequencies with the length norm, terms hashed to 2^20. `keys` are the same terms
+-- prefixed with the collection's number, set when a chunk enters the inverted index of large collections.
+CREATE TABLE chunk_terms (
+    document_id   uuid NOT NULL,
+    ordinal       integer NOT NULL,
+    user_id       text NOT NULL,
+    collection_id uuid NOT NULL,
+    terms         sparsevec NOT NULL,
+    keys          bigint[],
+    PRIMARY KEY (document_id, ordinal)
+) WITH (toast_tuple_target = 8160);
+ALTER TABLE chunk_terms ALTER COLUMN terms SET STORAGE EXTERNAL;
+CREATE INDEX chunk_terms_fresh ON chunk_terms (collection_id) WHERE keys IS NULL;
+CREATE INDEX chunk_terms_inverted ON chunk_terms USING gin (keys) WITH (fastupdate = off) WHERE keys IS NOT NULL;
+
+-- BM25, collection side: in how many chunks a term occurs. A document brings its counts in one row, so that
+-- publishing it is one insert whatever its vocabulary; `folded` rows are summed up in term_counts.
+CREATE TABLE document_terms (
+    document_id   uuid PRIMARY KEY,
+    user_id       text NOT NULL,
+    collection_id uuid NOT NULL,
+    terms         integer[] NOT NULL,
+    counts        integer[] NOT NULL,
+    folded        boolean NOT NULL DEFAULT false
+);
+CREATE INDEX document_terms_unfolded ON document_terms (collection_id) WHERE NOT folded;
+
+CREATE TABLE term_counts (
+    collection_id uuid NOT NULL,
+    term          integer NOT NULL,
+    user_id       text NOT NULL,
+    chunks        integer NOT NULL,
+    PRIMARY KEY (collection_id, term)
+) WITH (fillfactor = 80);
+
+-- Vectors already paid for by an ingest that has not been published: a worker that takes over starts from here.
+CREATE TABLE embedding_stash (
+    document_id  uuid NOT NULL,
+    space_id     smallint NOT NULL,
+    content_hash bytea NOT NULL,
+    user_id      text NOT NULL,
+    embedding    halfvec NOT NULL,
+    PRIMARY KEY (document_id, space_id, content_hash)
+) WITH (toast_tuple_target = 8160);
+ALTER TABLE embedding_stash ALTER COLUMN embedding SET STORAGE EXTERNAL;
+
+CALL protect_user_table('collections');
+CALL protect_user_table('documents');
+CALL protect_user_table('chunks');
+CALL protect_user_table('chunk_embeddings');
+CALL protect_user_table('chunk_codes');
+CALL protect_user_table('chunk_terms');
+CALL protect_user_table('document_terms');
+CALL protect_user_table('term_counts');
+CALL protect_user_table('embedding_stash');
+
+-- Takes a document's chunks and all that is derived from them out of the collection, its counts included.
+CREATE FUNCTION remove_chunks(p_document_id uuid) RETURNS void
+    LANGUAGE plpgsql AS $$
+DECLARE
+    v_terms  document_terms;
+    v_chunks integer;
+BEGIN
+    IF NOT EXISTS (SELECT FROM chunks WHERE document_id = p_document_id) THEN
+        RETURN;
+    END IF;
+    -- The collection before its documents' rows: the order in which fold_terms locks them too.
+    PERFORM FROM collections WHERE id = (SELECT collection_id FROM documents WHERE id = p_document_id)
+        FOR NO KEY UPDATE;
+    DELETE FROM chunk_codes WHERE document_id = p_document_id;
+    DELETE FROM chunk_embeddings WHERE document_id = p_document_id;
+    DELETE FROM chunk_terms WHERE document_id = p_document_id;
+    DELETE FROM chunks WHERE document_id = p_document_id;
+    GET DIAGNOSTICS v_chunks = ROW_COUNT;
+    DELETE FROM document_terms WHERE document_id = p_document_id RETURNING * INTO v_terms;
+    IF v_terms.folded THEN
+        UPDATE term_counts t SET chunks = t.chunks - d.chunks
+        FROM (SELECT term, chunks FROM unnest(v_terms.terms, v_terms.counts) AS u (term, chunks) ORDER BY term) d
+        WHERE t.collection_id = v_terms.collection_id AND t.term = d.term;
+    END IF;
+    UPDATE collections SET chunk_count = chunk_count - v_chunks
+    WHERE id = (SELECT collection_id FROM documents WHERE id = p_document_id);
+END
+$$;
+
+-- Sums a collection's unfolded term counts up. The collection's row lock keeps two folds apart.
+CREATE FUNCTION fold_terms(p_collection_id uuid) RETURNS integer
+    LANGUAGE plpgsql AS $$
+DECLARE
+    v_documents integer;
+BEGIN
+    PERFORM FROM collections WHERE id = p_collection_id FOR NO KEY UPDATE;
+    WITH taken AS (
+        UPDATE document_terms SET folded = true
+        WHERE collection_id = p_collection_id AND NOT folded
+        RETURNING user_id, terms, counts
+    ), summed AS (
+        INSERT INTO term_counts AS t (collection_id, term, user_id, chunks)
+        SELECT p_collection_id, u.term, min(taken.user_id), sum(u.chunks)
+        FROM taken, unnest(taken.terms, taken.counts) AS u (term, chunks)
+        GROUP BY u.term ORDER BY u.term
+        ON CONFLICT (collection_id, term) DO UPDATE SET chunks = t.chunks + excluded.chunks
+    )
+    SELECT count(*) INTO v_documents FROM taken;
+    RETURN v_documents;
+END
+$$;
+
+-- Makes (model, dimensions) known and gives it its HNSW index. The first space is active at once; a later one is built.
+CREATE FUNCTION ensure_embedding_space(p_model text, p_dimensions integer) RETURNS smallint
+    LANGUAGE plpgsql AS $$
+DECLARE
+    v_id smallint;
+BEGIN
+    SELECT id INTO v_id FROM embedding_spaces WHERE model = p_model AND dimensions = p_dimensions;
+    IF v_id IS NOT NULL THEN
+        RETURN v_id;
+    END IF;
+    INSERT INTO embedding_spaces (model, dimensions, status)
+    SELECT p_model, p_dimensions,
+           CASE WHEN EXISTS (SELECT FROM embedding_spaces WHERE status = 'active') THEN 'building' ELSE 'active' END
+    RETURNING id INTO v_id;
+    EXECUTE format('CREATE INDEX chunk_embeddings_graph_%s ON chunk_embeddings
+                    USING hnsw ((embedding::halfvec(%s)) halfvec_cosine_ops) WITH (m = 16, ef_construction = 64)
+                    WHERE space_id = %s AND in_graph', v_id, p_dimensions, v_id);
+    RETURN v_id;
+END
+$$;

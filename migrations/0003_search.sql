@@ -1,0 +1,287 @@
+-- compatible-from: 1
+-- Search. Each function runs with its caller's rights, so row-level security binds inside it.
+--
+-- A collection pays for its own size only. Small ones are read whole: sign codes with a re-rank by the true vectors,
+-- and every term weight. Of large ones upkeep moves chunks into the HNSW and the inverted index, and a search reads those
+-- indexes and, as before, whatever they do not hold yet. Nothing in either path depends on other tenants' sizes.
+
+-- A hit of one half of a search: its own score there and its place, from 1.
+CREATE TYPE search_leg AS (document_id uuid, ordinal integer, score double precision, place bigint);
+
+-- How many of the nearest codes are re-ranked by their vectors. Fewer bits tell less, so short vectors need more.
+CREATE FUNCTION rerank_depth(p_dimensions integer, p_depth integer) RETURNS integer
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN greatest(p_depth * 3, least(1500, 240000 / p_dimensions));
+
+-- The `p_depth` chunks nearest to `p_query` by cosine, among collections and, if given, documents.
+CREATE FUNCTION nearest_chunks(
+    p_space embedding_spaces, p_query halfvec, p_collections uuid[], p_documents uuid[], p_depth integer, p_graph boolean
+) RETURNS TABLE (document_id uuid, ordinal integer, similarity double precision)
+    LANGUAGE plpgsql STABLE ROWS 50
+    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
+#variable_conflict use_column
+DECLARE
+    v_code   "bit" := binary_quantize(p_query);
+    v_states boolean[] := CASE WHEN p_graph THEN '{f}' ELSE '{f,t}' END;
+    v_rerank integer := rerank_depth(p_space.dimensions, p_depth);
+BEGIN
+    IF p_documents IS NULL THEN
+        RETURN QUERY
+        SELECT e.document_id, e.ordinal, 1 - (e.embedding <=> p_query)
+        FROM (
+            SELECT c.document_id, c.ordinal FROM chunk_codes c
+            WHERE c.collection_id = ANY (p_collections) AND c.space_id = p_space.id AND c.in_graph = ANY (v_states)
+            ORDER BY c.code <~> v_code LIMIT v_rerank
+        ) near
+        JOIN chunk_embeddings e USING (document_id, ordinal)
+        WHERE e.space_id = p_space.id
+        ORDER BY e.embedding <=> p_query LIMIT p_depth;
+    ELSE
+        RETURN QUERY
+        SELECT e.document_id, e.ordinal, 1 - (e.embedding <=> p_query)
+        FROM (
+            SELECT c.document_id, c.ordinal FROM chunk_codes c
+            WHERE c.document_id = ANY (p_documents) AND c.collection_id = ANY (p_collections)
+              AND c.space_id = p_space.id AND c.in_graph = ANY (v_states)
+            ORDER BY c.code <~> v_code LIMIT v_rerank
+        ) near
+        JOIN chunk_embeddings e USING (document_id, ordinal)
+        WHERE e.space_id = p_space.id
+        ORDER BY e.embedding <=> p_query LIMIT p_depth;
+    END IF;
+    IF p_graph THEN
+        -- Local to the transaction: a setting of the session would pin a proxied connection.
+        PERFORM set_config('hnsw.ef_search', greatest(100, p_depth * 2)::text, true),
+                set_config('hnsw.iterative_scan', 'relaxed_order', true);
+        RETURN QUERY EXECUTE format(
+            'SELECT document_id, ordinal, 1 - (embedding::halfvec(%1$s) <=> $1::halfvec(%1$s)) FROM chunk_embeddings
+             WHERE space_id = %2$s AND in_graph AND collection_id = ANY ($2) AND ($3 IS NULL OR document_id = ANY ($3))
+             ORDER BY embedding::halfvec(%1$s) <=> $1::halfvec(%1$s) LIMIT $4', p_space.dimensions, p_space.id)
+            USING p_query, p_collections, p_documents, p_depth;
+    END IF;
+END
+$$;
+
+-- The same score over the inverted index, of chunks that hold any of `p_terms`.
+CREATE FUNCTION matching_inverted(
+    p_terms integer[], p_query sparsevec, p_collections uuid[], p_documents uuid[], p_depth integer
+) RETURNS TABLE (document_id uuid, ordinal integer, score double precision)
+    LANGUAGE plpgsql STABLE ROWS 50
+    SET enable_seqscan = off SET jit = off AS $$
+#variable_conflict use_column
+DECLARE
+    v_keys bigint[] := ARRAY(SELECT c.number << 20 | term FROM collections c, unnest(p_terms) AS term
+                             WHERE c.id = ANY (p_collections) AND c.has_inverted);
+BEGIN
+    IF p_documents IS NULL THEN
+        RETURN QUERY
+        SELECT t.document_id, t.ordinal, -(t.terms <#> p_query) FROM chunk_terms t
+        WHERE t.keys && v_keys AND t.keys IS NOT NULL
+        ORDER BY t.terms <#> p_query LIMIT p_depth;
+    ELSE
+        RETURN QUERY
+        SELECT t.document_id, t.ordinal, -(t.terms <#> p_query) FROM chunk_terms t
+        WHERE t.keys && v_keys AND t.keys IS NOT NULL AND t.document_id = ANY (p_documents)
+        ORDER BY t.terms <#> p_query LIMIT p_depth;
+    END IF;
+END
+$$;
+
+-- The `p_depth` chunks with the highest BM25 score (Robertson & Zaragoza 2009) for the hashed terms.
+--
+-- The inverted index is read by MaxScore (Turtle & Flood 1995): the rarest terms first, which gives the score that the
+-- last place needs at least; terms that together cannot reach it only add to the scores of chunks already found. At most two reads.
+CREATE FUNCTION matching_chunks(
+    p_terms integer[], p_collections uuid[], p_documents uuid[], p_depth integer, p_inverted boolean
+) RETURNS TABLE (document_id uuid, ordinal integer, score double precision)
+    LANGUAGE plpgsql STABLE ROWS 50
+    SET enable_seqscan = off SET jit = off AS $$
+#variable_conflict use_column
+DECLARE
+    c_bound  constant double precision := 2.2;  -- k1 + 1: no document-side weight reaches it
+    v_total  bigint;
+    v_terms  integer[];           -- rarest first
+    v_counts bigint[];            -- in how many chunks each occurs
+    v_bounds double precision[];  -- what each can add to a score at most
+    v_query  sparsevec;
+    v_needed integer := 0;        -- how many of v_terms are looked up
+    v_tried  integer;
+    v_sum    double precision := 0;
+    v_least  double precision;
+    v_documents uuid[];           -- what the first read found
+    v_ordinals  integer[];
+    v_scores    double precision[];
+BEGIN
+    SELECT sum(chunk_count) INTO v_total FROM collections WHERE id = ANY (p_collections);
+    SELECT array_agg(term ORDER BY n, term), array_agg(n ORDER BY n, term), array_agg(c_bound * idf ORDER BY n, term),
+           ('{' || string_agg((term + 1) || ':' || idf::real, ',' ORDER BY term) || '}/1048576')::sparsevec
+    INTO v_terms, v_counts, v_bounds, v_query
+    FROM (
+        SELECT term, n, ln(1 + (greatest(v_total, n) - n + 0.5) / (n + 0.5)) AS idf
+        FROM (
+            SELECT q.term, coalesce((SELECT sum(t.chunks) FROM term_counts t
+                                     WHERE t.collection_id = ANY (p_collections) AND t.term = q.term), 0)
+                         + coalesce((SELECT sum(d.counts[array_position(d.terms, q.term)]) FROM document_terms d
+                                     WHERE d.collection_id = ANY (p_collections) AND NOT d.folded), 0) AS n
+            FROM (SELECT DISTINCT unnest(p_terms) AS term) q
+        ) counted
+        WHERE n > 0
+    ) weighted;
+    IF v_query IS NULL THEN
+        RETURN;
+    END IF;
+
+    -- What no inverted index holds is read whole.
+    IF p_documents IS NULL THEN
+        RETURN QUERY
+        SELECT t.document_id, t.ordinal, -(t.terms <#> v_query) FROM chunk_terms t
+        WHERE t.collection_id = ANY (p_collections) AND t.keys IS NULL AND t.terms <#> v_query < 0
+        ORDER BY t.terms <#> v_query LIMIT p_depth;
+    ELSE
+        RETURN QUERY
+        SELECT t.document_id, t.ordinal, -(t.terms <#> v_query) FROM chunk_terms t
+        WHERE t.document_id = ANY (p_documents) AND (t.keys IS NULL OR NOT p_inverted) AND t.terms <#> v_query < 0
+        ORDER BY t.terms <#> v_query LIMIT p_depth;
+    END IF;
+    IF NOT p_inverted THEN
+        RETURN;
+    END IF;
+
+    LOOP  -- enough of the rarest terms that some thousand chunks are met
+        v_needed := v_needed + 1;
+        v_sum := v_sum + v_counts[v_needed];
+        EXIT WHEN v_sum >= 1000 OR v_needed = cardinality(v_terms);
+    END LOOP;
+    v_tried := v_needed;
+    SELECT array_agg(s.document_id), array_agg(s.ordinal), array_agg(s.score), min(s.score)
+    INTO v_documents, v_ordinals, v_scores, v_least
+    FROM matching_inverted(v_terms[:v_tried], v_query, p_collections, p_documents, p_depth) s;
+    IF coalesce(cardinality(v_scores), 0) < p_depth THEN
+        v_least := 0;
+    END IF;
+    v_needed := cardinality(v_terms);
+    v_sum := v_bounds[v_needed];  -- what v_terms[v_needed:] can give together
+    WHILE v_needed > v_tried AND v_sum < v_least LOOP
+        v_needed := v_needed - 1;
+        v_sum := v_sum + v_bounds[v_needed];
+    END LOOP;
+    IF v_needed = v_tried THEN
+        RETURN QUERY SELECT * FROM unnest(v_documents, v_ordinals, v_scores);
+    ELSE
+        RETURN QUERY
+        SELECT * FROM matching_inverted(v_terms[:v_needed], v_query, p_collections, p_documents, p_depth);
+    END IF;
+END
+$$;
+
+-- One search, whole. One row at least: `hit` columns are NULL where nothing was found, the rest tells how it was done.
+--
+-- p_collections NULL: all of the caller's. p_query NULL: no vector half; p_terms NULL: no text half. p_terms and
+-- p_languages run in parallel: a term counts if one of the collections is of its language. p_filter is a jsonpath
+-- predicate over documents.attributes. Scores: `similarity` cosine, `bm25` as it is, `score` reciprocal-rank fusion
+-- (Cormack 2009) scaled so that 1 means first in both halves; with one half alone, that half's own score.
+CREATE FUNCTION search_chunks(
+    p_collections uuid[], p_model text, p_query halfvec, p_terms integer[], p_languages text[],
+    p_filter jsonpath, p_variables jsonb, p_top_k integer, p_threshold double precision
+) RETURNS TABLE (
+    found_collections uuid[], space_ok boolean, vector_path text, text_path text,
+    filter_ms double precision, vector_ms double precision, text_ms double precision, total_ms double precision,
+    document_id uuid, ordinal integer, score double precision, similarity double precision, vector_rank bigint,
+    bm25 double precision, text_rank bigint, collection_id uuid, document_name text, attributes jsonb,
+    chunk_text text, heading_path text[], page integer, start_offset integer, end_offset integer
+)
+    LANGUAGE plpgsql STABLE ROWS 10
+    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
+#variable_conflict use_column
+DECLARE
+    c_large      constant integer := 20000;  -- chunks that are cheaper to find through an index than to read
+    c_k          constant double precision := 60;
+    c_share      constant double precision := 0.04;  -- below it an iterative HNSW scan loses recall: read the codes
+    v_begin      timestamptz := clock_timestamp();
+    v_filtered   timestamptz;
+    v_vectors    timestamptz;
+    v_texts      timestamptz;
+    v_space      embedding_spaces;
+    v_chunks     bigint;
+    v_graph      boolean;
+    v_inverted   boolean;
+    v_languages  text[];
+    v_documents  uuid[];
+    v_depth      integer := greatest(50, p_top_k * 4);
+    v_near       search_leg[];
+    v_match      search_leg[];
+BEGIN
+    SELECT array_agg(c.id), array_agg(DISTINCT c.language), coalesce(sum(c.chunk_count), 0),
+           bool_or(c.has_graph), bool_or(c.has_inverted)
+    INTO found_collections, v_languages, v_chunks, v_graph, v_inverted
+    FROM collections c WHERE c.deleted_at IS NULL AND (p_collections IS NULL OR c.id = ANY (p_collections));
+    IF p_filter IS NOT NULL THEN
+        SELECT coalesce(array_agg(d.id), '{}'), coalesce(sum(d.chunk_count), 0) INTO v_documents, v_chunks
+        FROM documents d
+        WHERE d.collection_id = ANY (found_collections)
+          AND jsonb_path_match(d.attributes, p_filter, p_variables, true);
+    END IF;
+    v_filtered := clock_timestamp();
+
+    IF p_query IS NOT NULL THEN
+        SELECT * INTO v_space FROM embedding_spaces s
+        WHERE s.status = 'active' AND s.model = p_model AND s.dimensions = vector_dims(p_query);
+        space_ok := FOUND;
+        v_graph := v_graph AND v_chunks > c_large AND v_chunks > c_share * v_space.graph_count;
+        vector_path := CASE WHEN v_graph THEN 'graph' ELSE 'codes' END;
+        IF space_ok AND v_chunks > 0 THEN
+            v_near := ARRAY(
+                SELECT (n.document_id, n.ordinal, n.similarity, row_number() OVER w)::search_leg
+                FROM nearest_chunks(v_space, p_query, found_collections, v_documents, v_depth, v_graph) n
+                WINDOW w AS (ORDER BY n.similarity DESC, n.document_id, n.ordinal) LIMIT v_depth);
+        END IF;
+    END IF;
+    v_vectors := clock_timestamp();
+
+    IF p_terms IS NOT NULL THEN
+        v_inverted := v_inverted AND (v_documents IS NULL OR v_chunks > c_large);
+        text_path := CASE WHEN v_inverted THEN 'inverted' ELSE 'scan' END;
+        IF v_chunks > 0 THEN
+            v_match := ARRAY(
+                SELECT (m.document_id, m.ordinal, m.score, row_number() OVER w)::search_leg
+                FROM matching_chunks(
+                    ARRAY(SELECT q.term FROM unnest(p_terms, p_languages) AS q (term, lang) WHERE q.lang = ANY (v_languages)),
+                    found_collections, v_documents, v_depth, v_inverted) m
+                WINDOW w AS (ORDER BY m.score DESC, m.document_id, m.ordinal) LIMIT v_depth);
+        END IF;
+    END IF;
+    v_texts := clock_timestamp();
+    filter_ms := extract(epoch FROM v_filtered - v_begin) * 1000;
+    vector_ms := extract(epoch FROM v_vectors - v_filtered) * 1000;
+    text_ms := extract(epoch FROM v_texts - v_vectors) * 1000;
+
+    FOR document_id, ordinal, score, similarity, vector_rank, bm25, text_rank, collection_id, document_name, attributes,
+        chunk_text, heading_path, page, start_offset, end_offset IN
+        WITH fused AS (
+            SELECT document_id, ordinal, n.score AS similarity, n.place AS vector_rank, m.score AS bm25, m.place AS text_rank,
+                   CASE WHEN p_terms IS NULL THEN n.score
+                        WHEN p_query IS NULL THEN m.score
+                        ELSE (coalesce(1 / (c_k + n.place), 0) + coalesce(1 / (c_k + m.place), 0)) * (c_k + 1) / 2
+                   END AS score
+            FROM unnest(v_near) n FULL JOIN unnest(v_match) m USING (document_id, ordinal)
+        ), best AS (
+            SELECT * FROM fused WHERE p_threshold IS NULL OR score >= p_threshold
+            ORDER BY score DESC, document_id, ordinal LIMIT p_top_k
+        )
+        SELECT b.document_id, b.ordinal, b.score, b.similarity, b.vector_rank, b.bm25, b.text_rank, d.collection_id,
+               d.name, d.attributes, c.text, c.heading_path, c.page, c.start_offset, c.end_offset
+        FROM best b
+        JOIN chunks c ON c.document_id = b.document_id AND c.ordinal = b.ordinal
+        JOIN documents d ON d.id = b.document_id
+        ORDER BY b.score DESC, b.document_id, b.ordinal
+    LOOP
+        total_ms := extract(epoch FROM clock_timestamp() - v_begin) * 1000;
+        RETURN NEXT;
+    END LOOP;
+    IF NOT FOUND THEN
+        total_ms := extract(epoch FROM clock_timestamp() - v_begin) * 1000;
+        document_id := NULL;
+        RETURN NEXT;
+    END IF;
+END
+$$;
