@@ -34,8 +34,7 @@ CREATE TABLE documents (
                   ('awaiting_upload', 'queued', 'parsing', 'chunking', 'embedding', 'ready', 'failed', 'deleting')),
     error_code    text,
     error_message text,
-    -- The S3 object that this row speaks of. `sequencer` is left-padded, so that text order is S3's order.
-    s3_key        text NOT NULL UNIQUE,
+    -- The newest state of the S3 object documents/<id>. `sequencer` is left-padded, so that text order is S3's order.
     s3_version_id text,
     s3_etag       text,
     sequencer     text,

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
 
 import psycopg
 from psycopg import errors as pg
-from psycopg.rows import class_row, dict_row, tuple_row
+from psycopg.rows import class_row, dict_row
 
+from spandrel import binary_copy
 from spandrel.errors import DatabaseUnavailableError, SchemaVersionError
 from spandrel.vectors import register_vector_dumpers
 
@@ -144,13 +145,12 @@ class Transaction:
         cursor: psycopg.Cursor[Any] = self._connection.cursor(row_factory=class_row(into) if into else dict_row)
         return cursor.execute(query, parameters)
 
-    def copy(self, statement: bytes, types: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-        """Binary COPY of `rows`, whose columns have the Postgres `types`."""
+    def copy(self, statement: bytes, rows: Iterable[Sequence[bytes | None]]) -> None:
+        """Binary COPY of `rows`, whose fields are in their types' binary form (see `binary_copy`)."""
         self._exit_pipeline()  # COPY is not allowed in a pipeline; the explicit BEGIN keeps the transaction open
-        with self._connection.cursor(row_factory=tuple_row).copy(statement) as copy:
-            copy.set_types(types)
-            for row in rows:
-                copy.write_row(row)
+        with self._connection.cursor().copy(statement) as copy:
+            for block in binary_copy.encode(rows):
+                copy.write(block)
         self._enter_pipeline()
 
     def commit(self) -> None:

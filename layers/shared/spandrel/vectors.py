@@ -1,6 +1,6 @@
-"""Vectors on the wire: pgvector's binary `halfvec`, made without numpy and bound without a look-up of its type.
+"""Vectors on the wire: pgvector's binary forms, made without numpy and bound without a look-up of their types.
 
-Format (pgvector, halfvec_send): int16 dimensions, int16 unused, then IEEE 754 half floats, all big-endian.
+`halfvec` (pgvector, halfvec_send): int16 dimensions, int16 unused, then IEEE 754 half floats, all big-endian.
 """
 
 from __future__ import annotations
@@ -52,15 +52,28 @@ def _packer(dimensions: int) -> struct.Struct:
     return struct.Struct(f">hh{dimensions}e")
 
 
-class _HalfVectorDumper(Dumper):
+class SparseVector(bytes):
+    """A vector as pgvector's binary `sparsevec`: int32 dimensions, count, unused; sorted int32 indices, float32 values."""
+
+    __slots__ = ()
+
+    @classmethod
+    def from_items(cls, dimensions: int, indices: Sequence[int], values: Sequence[float]) -> SparseVector:
+        """`indices` ascending, from 0."""
+        n = len(indices)
+        return cls(struct.pack(f">iii{n}i{n}f", dimensions, n, 0, *indices, *values))
+
+
+class _RawDumper(Dumper):
     """Binary, with no type OID: the server infers it from the cast or column, so nothing is looked up."""
 
     format = Format.BINARY
     oid = 0
 
-    def dump(self, obj: HalfVector) -> Buffer:
+    def dump(self, obj: bytes) -> Buffer:
         return obj
 
 
 def register_vector_dumpers(connection: psycopg.Connection[Any]) -> None:
-    connection.adapters.register_dumper(HalfVector, _HalfVectorDumper)
+    for kind in (HalfVector, SparseVector):
+        connection.adapters.register_dumper(kind, _RawDumper)

@@ -1,0 +1,74 @@
+"""Embeddings from OpenAI, or whatever speaks its API at `base_url`. The client is imported with the first text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from spandrel.errors import EmbeddingRejectedError, EmbeddingUnavailableError
+from spandrel.vectors import HalfVector
+
+if TYPE_CHECKING:
+    import openai
+
+    from spandrel.settings import EmbeddingSettings
+
+
+class OpenAIEmbedder:
+    """Implements `Embedder`."""
+
+    def __init__(self, settings: EmbeddingSettings, api_key: Callable[[], str]) -> None:
+        self.model, self.dimensions = settings.model, settings.dimensions
+        self._settings, self._api_key = settings, api_key
+        self._client: openai.OpenAI | None = None
+
+    def embed(self, texts: Sequence[str]) -> list[HalfVector]:
+        """One request: as many vectors as texts, in order. Retries are the caller's, who knows how long it may wait."""
+        import openai
+
+        if self._client is None:
+            self._client = openai.OpenAI(
+                api_key=self._api_key(),
+                base_url=self._settings.base_url,
+                timeout=self._settings.timeout,
+                max_retries=0,
+            )
+        # Only these models can be asked for fewer dimensions; other servers reject the parameter.
+        shorter: dict[str, Any] = {"dimensions": self.dimensions} if self.model.startswith("text-embedding-3") else {}
+        try:
+            answer = self._client.embeddings.create(
+                model=self.model, input=list(texts), encoding_format="base64", **shorter
+            )
+        except openai.RateLimitError as error:
+            if error.code == "insufficient_quota":
+                raise EmbeddingRejectedError("The embedding provider's quota is used up. Raise it and retry.") from error
+            raise EmbeddingUnavailableError(retry_after=_retry_after(error)) from error
+        except openai.APIStatusError as error:
+            if error.status_code >= 500 or error.status_code in (408, 409):
+                raise EmbeddingUnavailableError(retry_after=_retry_after(error)) from error
+            raise EmbeddingRejectedError from error
+        except openai.APIConnectionError as error:  # timeouts among them
+            raise EmbeddingUnavailableError from error
+        return self._vectors([item.embedding for item in answer.data], len(texts))
+
+    def _vectors(self, encoded: Sequence[str | list[float]], expected: int) -> list[HalfVector]:
+        try:
+            vectors = [HalfVector.from_base64(e) if isinstance(e, str) else HalfVector.from_floats(e) for e in encoded]
+        except ValueError as error:
+            raise EmbeddingRejectedError("The embedding provider sent a vector that cannot be read.") from error
+        if len(vectors) != expected:
+            raise EmbeddingRejectedError(f"The embedding provider sent {len(vectors)} vectors for {expected} texts.")
+        for vector in vectors:
+            if vector.dimensions != self.dimensions:
+                raise EmbeddingRejectedError(
+                    f"The model {self.model} gives {vector.dimensions} dimensions; "
+                    f"this deployment is set to {self.dimensions}."
+                )
+        return vectors
+
+
+def _retry_after(error: openai.APIStatusError) -> float | None:
+    with suppress(ValueError, TypeError):
+        return float(error.response.headers.get("retry-after", ""))
+    return None

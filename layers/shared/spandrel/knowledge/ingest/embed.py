@@ -1,0 +1,127 @@
+"""The embed stage: every chunk gets a vector, and none is paid for twice.
+
+Vectors of unchanged chunks are taken over from the live version or from an ingest that did not finish. The rest is asked in
+batches up to the provider's limits; a provider that is over its limits is waited for while the invocation's time lasts.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from spandrel.database import Database
+from spandrel.errors import EmbeddingRejectedError, EmbeddingUnavailableError
+from spandrel.knowledge.ingest.chunk import Chunk
+from spandrel.knowledge.ingest.models import Claim, LeaseLostError, contextual_text
+from spandrel.knowledge.ports import Embedder
+from spandrel.sql import Queries
+from spandrel.vectors import HalfVector
+
+queries = Queries.beside(__file__)
+
+BATCH_TEXTS = 2048
+"""Inputs in one request (OpenAI API, embeddings)."""
+BATCH_TOKENS = 250_000
+"""Tokens in one request: OpenAI takes 300,000, and headings come on top of a chunk's own count."""
+FIRST_WAIT_SECONDS = 1.0
+LONGEST_WAIT_SECONDS = 60.0
+NAP_SECONDS = 30.0
+"""The longest sleep between two renewals of the lease."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a stage may wait: `remaining` gives the seconds left of the invocation, `sleep` passes them."""
+
+    remaining: Callable[[], float]
+    sleep: Callable[[float], None] = time.sleep
+    margin: float = 15.0
+
+
+def embed(
+    database: Database, embedder: Embedder, claim: Claim, chunks: Sequence[Chunk], patience: Patience, lease_seconds: float
+) -> list[HalfVector]:
+    """A vector a chunk, in order. Raises `EmbeddingUnavailableError` when the provider outlasts the patience."""
+    if (embedder.model, embedder.dimensions) != (claim.model, claim.dimensions):
+        raise EmbeddingRejectedError(
+            f"The knowledge base is built with {claim.model} ({claim.dimensions} dimensions); this function is set to "
+            f"{embedder.model} ({embedder.dimensions}). Deploy with the same model, or build a space for the new one."
+        )
+    known = _known_vectors(database, claim, chunks)
+    # Equal chunks share a vector; dict order keeps the document's.
+    missing = list({chunk.content_hash: chunk for chunk in chunks if chunk.content_hash not in known}.values())
+    batches = list(_batches(missing))
+    for number, batch in enumerate(batches):
+        vectors = _ask(embedder, batch, patience, lambda: _renew(database, claim, lease_seconds))
+        fresh = {chunk.content_hash: vector for chunk, vector in zip(batch, vectors, strict=True)}
+        if number < len(batches) - 1:  # the last batch goes straight to publishing
+            _stash(database, claim, fresh)
+            _renew(database, claim, lease_seconds)
+        known |= fresh
+    return [known[chunk.content_hash] for chunk in chunks]
+
+
+def _known_vectors(database: Database, claim: Claim, chunks: Sequence[Chunk]) -> dict[bytes, HalfVector]:
+    rows = database.run(
+        queries.known_vectors,
+        {
+            "document_id": claim.document_id,
+            "space_id": claim.space_id,
+            "hashes": [chunk.content_hash for chunk in chunks],
+        },
+    )
+    return {row["content_hash"]: HalfVector(row["embedding"]) for row in rows}
+
+
+def _batches(chunks: Sequence[Chunk]) -> Iterator[list[Chunk]]:
+    batch: list[Chunk] = []
+    tokens = 0
+    for chunk in chunks:
+        if batch and (len(batch) == BATCH_TEXTS or tokens + chunk.token_count > BATCH_TOKENS):
+            yield batch
+            batch, tokens = [], 0
+        batch.append(chunk)
+        tokens += chunk.token_count
+    if batch:
+        yield batch
+
+
+def _ask(
+    embedder: Embedder, batch: Sequence[Chunk], patience: Patience, renew: Callable[[], None]
+) -> list[HalfVector]:
+    texts, wait = [contextual_text(chunk) for chunk in batch], FIRST_WAIT_SECONDS
+    while True:
+        try:
+            return embedder.embed(texts)
+        except EmbeddingUnavailableError as error:
+            pause = max(wait, error.retry_after or 0)
+            if pause > patience.remaining() - patience.margin:
+                raise
+            while pause > 0:
+                renew()
+                patience.sleep(min(pause, NAP_SECONDS))
+                pause -= NAP_SECONDS
+            renew()
+            wait = min(wait * 2, LONGEST_WAIT_SECONDS)
+
+
+def _renew(database: Database, claim: Claim, lease_seconds: float) -> None:
+    parameters = {"document_id": claim.document_id, "owner": claim.owner, "lease_seconds": lease_seconds}
+    if not database.run(queries.renew_lease, parameters):
+        raise LeaseLostError
+
+
+def _stash(database: Database, claim: Claim, vectors: dict[bytes, HalfVector]) -> None:
+    with database.transaction() as tx:
+        for hash_, vector in vectors.items():
+            tx.execute(
+                queries.stash_vector,
+                {
+                    "document_id": claim.document_id,
+                    "space_id": claim.space_id,
+                    "user_id": claim.user_id,
+                    "content_hash": hash_,
+                    "embedding": vector,
+                },
+            )

@@ -1,0 +1,64 @@
+"""What the stages of the ingest hand to each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from spandrel.knowledge.ingest.chunk import Chunk
+from spandrel.knowledge.models import S3Object
+from spandrel.vectors import HalfVector
+
+
+@dataclass(frozen=True, slots=True)
+class IngestTask:
+    """One document to ingest. `source` None: the state of the object that is already known (a retry)."""
+
+    document_id: UUID
+    source: S3Object | None
+
+
+@dataclass(frozen=True, slots=True)
+class PurgeTask:
+    """One deleted collection whose documents are to be removed."""
+
+    collection_id: UUID
+
+
+class LeaseLostError(Exception):
+    """The document is no longer this worker's: it was deleted, or a newer upload took over. Nothing is left to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A document taken for ingest, with what its stages need to know."""
+
+    document_id: UUID
+    owner: UUID
+    user_id: str
+    collection_id: UUID
+    name: str
+    content_type: str | None
+    version_id: str | None
+    attempt: int
+    language: str
+    chunk_size: int
+    chunk_overlap: int
+    space_id: int
+    model: str
+    dimensions: int
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """What is to be published: chunks with a vector each. `content_type` is the one that the parser found."""
+
+    content_type: str
+    chunks: Sequence[Chunk]
+    vectors: Sequence[HalfVector]
+
+
+def contextual_text(chunk: Chunk) -> str:
+    """What is embedded and indexed: the chunk under its headings."""
+    return f"{' > '.join(chunk.heading_path)}\n\n{chunk.text}" if chunk.heading_path else chunk.text

@@ -1,0 +1,99 @@
+"""The store stage: a document's new version, written whole and made visible with its event in one transaction."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from spandrel.binary_copy import int2, int4, text_array
+from spandrel.database import Database, Transaction
+from spandrel.knowledge.ingest.chunk import Chunk
+from spandrel.knowledge.ingest.models import Claim, LeaseLostError, Version, contextual_text
+from spandrel.knowledge.terms import analyzer, weigh
+from spandrel.sql import Queries
+from spandrel.vectors import SparseVector
+
+queries = Queries.beside(__file__)
+
+FOLD_AFTER_DOCUMENTS = 128
+"""Unfolded term counts that a search may still sum up by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """The chunks' term weights, and the number of chunks that each term occurs in."""
+
+    weights: list[SparseVector]
+    counts: Counter[int]
+
+
+def publish(database: Database, claim: Claim, version: Version) -> None:
+    """Replaces the live version by `version`, or raises `LeaseLostError` and changes nothing."""
+    weighed = weigh_chunks(claim.language, version.chunks)
+    terms = sorted(weighed.counts)
+    with database.transaction() as tx:
+        held = tx.execute(queries.lock_for_publish, {"document_id": claim.document_id, "owner": claim.owner})
+        if held.fetchone() is None:
+            raise LeaseLostError
+        _copy(tx, claim, version, weighed)
+        tx.execute(queries.publish_codes, {"document_id": claim.document_id, "space_id": claim.space_id})
+        published = tx.execute(
+            queries.publish_document,
+            {
+                "document_id": claim.document_id,
+                "user_id": claim.user_id,
+                "collection_id": claim.collection_id,
+                "content_type": version.content_type,
+                "chunks": len(version.chunks),
+                "tokens": sum(chunk.token_count for chunk in version.chunks),
+                "terms": terms,
+                "counts": [weighed.counts[term] for term in terms],
+            },
+        )
+    row = published.fetchone()
+    if row and row["unfolded"] >= FOLD_AFTER_DOCUMENTS:
+        database.run(queries.fold_terms, {"collection_id": claim.collection_id})
+
+
+def weigh_chunks(language: str, chunks: Sequence[Chunk]) -> Weighed:
+    """Headings count as words of their chunk: a section's title is often what a question names."""
+    weights, counts, of = [], Counter[int](), analyzer(language).terms
+    for chunk in chunks:
+        terms = of(contextual_text(chunk))
+        weights.append(weigh(terms))
+        counts.update(set(terms))
+    return Weighed(weights, counts)
+
+
+def _copy(tx: Transaction, claim: Claim, version: Version, weighed: Weighed) -> None:
+    document, collection, user = claim.document_id.bytes, claim.collection_id.bytes, claim.user_id.encode()
+    space = int2(claim.space_id)
+    ordinals = [int4(chunk.ordinal) for chunk in version.chunks]
+    tx.copy(queries.copy_chunks, _chunk_rows(document, user, collection, version.chunks))
+    tx.copy(
+        queries.copy_embeddings,
+        ((document, n, space, user, collection, v) for n, v in zip(ordinals, version.vectors, strict=True)),
+    )
+    tx.copy(
+        queries.copy_terms,
+        ((document, n, user, collection, w) for n, w in zip(ordinals, weighed.weights, strict=True)),
+    )
+
+
+def _chunk_rows(document: bytes, user: bytes, collection: bytes, chunks: Sequence[Chunk]) -> Iterator[Sequence[Any]]:
+    for chunk in chunks:
+        yield (
+            document,
+            int4(chunk.ordinal),
+            user,
+            collection,
+            chunk.text.encode(),
+            int4(chunk.start),
+            int4(chunk.end),
+            text_array(chunk.heading_path),
+            None if chunk.page is None else int4(chunk.page),
+            int4(chunk.token_count),
+            chunk.content_hash,
+        )
