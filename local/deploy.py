@@ -1,0 +1,124 @@
+"""Stages the code and deploys the repository's own template onto the emulator with the real SAM CLI.
+
+The template is copied beside a `.build` folder of this stack, so its relative paths hold and it stays byte for byte
+the one that goes to AWS. The layer that it deploys here holds a link (a `.pth` file) instead of copies: the emulator
+unpacks a layer for every worker, and through the link a changed file is live without publishing a layer.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+from local import build, emulator, tools
+from local.config import REGION, STACK_NAME
+from local.failures import LocalError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from local.config import Config
+
+
+def stage(config: Config) -> str:
+    """Stages functions, layer and template; returns a hash of all that a deployment depends on."""
+    build_dir = config.deploy_dir / ".build"
+    if not build.stage_functions(config.root, build_dir / "functions"):
+        raise LocalError("there are no functions in functions/: is this the repository's root?")
+    build.stage_code(config.root, config.code_dir)
+    dependencies = build.local_dependencies(config.root, config.root / ".build" / "local")
+    shutil.copy(config.root / "template.yaml", config.deploy_dir / "template.yaml")
+    digest = source_digest(config)
+    _stage_link(config, build_dir / "layer", dependencies, digest)
+    return digest
+
+
+def source_digest(config: Config) -> str:
+    root = config.root
+    sources = ("template.yaml", "uv.lock", "functions", "layers/shared", "migrations")
+    return build.digest([root / name for name in sources])
+
+
+def run(config: Config, digest: str, database_url: str) -> dict[str, str]:
+    """Deploys what is staged, unless the emulator has just this already; returns the stack's outputs."""
+    parameters = _parameters(config, database_url)
+    wanted = json.dumps([digest, parameters], sort_keys=True)
+    marker = config.home / "deployed.json"
+    if marker.is_file() and marker.read_text() == wanted and (outputs := outputs_of(config)):
+        return outputs
+    marker.unlink(missing_ok=True)
+    _sam_deploy(config, parameters)
+    outputs = outputs_of(config)
+    if not outputs:
+        raise LocalError("the deployment left no stack behind", config.logs / "deploy.log")
+    marker.write_text(wanted)
+    return outputs
+
+
+def outputs_of(config: Config) -> dict[str, str]:
+    """The outputs of the deployed stack; empty if there is none that is whole."""
+    formation = emulator.client(config, "cloudformation")
+    try:
+        stack = formation.describe_stacks(StackName=STACK_NAME)["Stacks"][0]
+    except formation.exceptions.ClientError:
+        return {}
+    if stack["StackStatus"] not in {"CREATE_COMPLETE", "UPDATE_COMPLETE"}:
+        return {}
+    return {row["OutputKey"]: row["OutputValue"] for row in stack.get("Outputs", [])}
+
+
+def _stage_link(config: Config, layer: Path, dependencies: Path, digest: str) -> None:
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    packages = layer / "python" / "lib" / version / "site-packages"
+    shutil.rmtree(layer, ignore_errors=True)
+    packages.mkdir(parents=True)
+    # In front of the emulator's own packages, as a layer stands in front of the runtime's.
+    paths = [str(config.code_dir), str(dependencies)]
+    (packages / "spandrel-local.pth").write_text(f"import sys; sys.path[:0] = {paths!r}\n")
+    # Makes a change of the code a change of the layer, which is what runs the migrations again.
+    (layer / "python" / "BUILD").write_text(digest)
+
+
+def _parameters(config: Config, database_url: str) -> dict[str, str]:
+    provider = config.provider
+    return {
+        "DatabaseUrl": database_url,
+        "EmbeddingModel": provider.model,
+        "EmbeddingDimensions": str(provider.dimensions),
+        "OpenAiBaseUrl": provider.base_url,
+        "OpenAiApiKey": provider.api_key,
+        "Architecture": "x86_64",
+        # Each worker is a process of this machine.
+        "IngestConcurrency": "2",
+        "LogLevel": "INFO",
+    }
+
+
+def _sam_deploy(config: Config, parameters: dict[str, str]) -> None:
+    overrides = [f'ParameterKey={name},ParameterValue="{value}"' for name, value in parameters.items()]
+    command = [*tools.sam(), "deploy", "--template-file", "template.yaml", "--stack-name", STACK_NAME]
+    command += ["--region", REGION, "--resolve-s3", "--capabilities", "CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
+    command += ["--no-confirm-changeset", "--no-fail-on-empty-changeset", "--on-failure", "DELETE"]
+    log = config.logs / "deploy.log"
+    env = tools.clean_environment(AWS_ENDPOINT_URL=config.endpoint, SAM_CLI_POLL_DELAY="0.5")
+    with log.open("ab") as output:
+        done = subprocess.run(
+            [*command, "--parameter-overrides", *overrides],
+            cwd=config.deploy_dir,
+            env=env,
+            stdout=output,
+            stderr=output,
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
+    if done.returncode:
+        raise LocalError(f"the deployment failed ({_reason(log)}): mend it and run again", log)
+
+
+def _reason(log: Path) -> str:
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines()]
+    told = [line for line in lines if "Error" in line or "FAILED" in line]
+    return (told[-1] if told else "sam deploy gave no reason")[:300]
