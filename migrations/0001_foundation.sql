@@ -4,7 +4,7 @@
 CREATE EXTENSION IF NOT EXISTS vector;
 
 -- spandrel_app serves one user at a time and sees only what belongs to spandrel.user_id;
--- spandrel_system runs the jobs that serve all users. Neither owns a table, so row-level security binds both.
+-- spandrel_system runs the jobs that serve all users, by policies of its own.
 DO $$
 DECLARE
     role_name text;
@@ -15,6 +15,8 @@ BEGIN
         EXCEPTION WHEN duplicate_object OR unique_violation THEN
             NULL;  -- roles belong to the cluster: another database of it made them
         END;
+        -- An administrator that is no superuser must be a member to hand tables over, and to alter them later.
+        EXECUTE format('GRANT %I TO CURRENT_USER', role_name);
         IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'rds_iam') THEN
             EXECUTE format('GRANT rds_iam TO %I', role_name);
         END IF;
@@ -96,13 +98,12 @@ $$;
 
 -- Idempotency ----------------------------------------------------------------------------------------------------------
 
--- One row a key and user: the request's hash and, once its transaction committed, the stored answer.
+-- One row a key and user, written in the transaction of the request that it names: the request's hash and what it made.
 CREATE TABLE idempotency_keys (
     user_id      text NOT NULL,
     key          text NOT NULL CHECK (length(key) BETWEEN 1 AND 255),
     request_hash bytea NOT NULL,
-    status       smallint NOT NULL,
-    response     jsonb NOT NULL,
+    response     jsonb,
     created_at   timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (user_id, key)
 );

@@ -174,6 +174,14 @@ CALL protect_user_table('document_terms');
 CALL protect_user_table('term_counts');
 CALL protect_user_table('embedding_stash');
 
+-- COPY FROM is refused on a table whose row-level security binds the caller; it does not bind an owner. So the role that
+-- ingests owns what it copies into; spandrel_app stays bound.
+GRANT CREATE ON SCHEMA public TO spandrel_system;
+ALTER TABLE chunks OWNER TO spandrel_system;
+ALTER TABLE chunk_embeddings OWNER TO spandrel_system;
+ALTER TABLE chunk_terms OWNER TO spandrel_system;
+REVOKE CREATE ON SCHEMA public FROM spandrel_system;
+
 -- Takes a document's chunks and all that is derived from them out of the collection, its counts included.
 CREATE FUNCTION remove_chunks(p_document_id uuid) RETURNS void
     LANGUAGE plpgsql AS $$

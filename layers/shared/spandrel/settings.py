@@ -22,6 +22,7 @@ class DatabaseSettings:
     region: str
     proxy: bool
     ssl_root_cert: str
+    admin_secret_arn: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,7 @@ def load(env: Mapping[str, str] | None = None) -> Settings:
             region=env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION") or "us-east-1",
             proxy=env.get("SPANDREL_DATABASE_PROXY", "").lower() == "true",
             ssl_root_cert=env.get("SPANDREL_DATABASE_SSL_ROOT_CERT") or "/opt/certs/rds.pem",
+            admin_secret_arn=env.get("SPANDREL_DATABASE_ADMIN_SECRET_ARN") or None,
         ),
         embedding=EmbeddingSettings(
             model=env.get("SPANDREL_EMBEDDING_MODEL") or "text-embedding-3-small",

@@ -60,5 +60,6 @@ class Version:
 
 
 def contextual_text(chunk: Chunk) -> str:
-    """What is embedded and indexed: the chunk under its headings."""
-    return f"{' > '.join(chunk.heading_path)}\n\n{chunk.text}" if chunk.heading_path else chunk.text
+    """What is embedded and indexed: the chunk under those of its headings that it does not show itself."""
+    above = [heading for heading in chunk.heading_path if heading not in chunk.text]
+    return f"{' > '.join(above)}\n\n{chunk.text}" if above else chunk.text

@@ -101,7 +101,7 @@ WITH terms AS (
 ), cleared AS (
     DELETE FROM embedding_stash WHERE document_id = %(document_id)s
 ), counted AS (
-    UPDATE collections SET chunk_count = chunk_count + %(chunks)s WHERE id = %(collection_id)s
+    UPDATE collections SET chunk_count = chunk_count + %(chunks)s WHERE id = %(collection_id)s RETURNING id
 ), live AS (
     UPDATE documents SET
         status = 'ready', version = version + 1, chunk_count = %(chunks)s, token_count = %(tokens)s,
@@ -110,10 +110,10 @@ WITH terms AS (
     WHERE id = %(document_id)s
     RETURNING id, user_id, version, chunk_count
 )
-SELECT append_event(user_id, 'document.ready', 'documents/' || id,
+SELECT append_event(user_id, 'document.ready', 'documents/' || live.id,
                     jsonb_build_object('version', version, 'chunk_count', chunk_count)),
        (SELECT count(*) FROM document_terms WHERE collection_id = %(collection_id)s AND NOT folded) AS unfolded
-FROM live;
+FROM live, counted;  -- the collection is locked before the feed, here and everywhere
 
 -- name: fold_terms
 SELECT fold_terms(%(collection_id)s);

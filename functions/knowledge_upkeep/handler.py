@@ -1,0 +1,19 @@
+"""Every minute: requeue what lost its worker, finish deletions, index what has grown large."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from spandrel import wiring
+from spandrel.observability import logger
+
+MARGIN_SECONDS = 15
+
+
+@logger.inject_lambda_context
+def handler(event: dict[str, Any], context: Any) -> dict[str, int]:
+    seconds = context.get_remaining_time_in_millis() / 1000 - MARGIN_SECONDS
+    report = asdict(wiring.upkeep().run(seconds))
+    logger.info("upkeep", extra=report)
+    return report

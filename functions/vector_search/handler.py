@@ -1,0 +1,20 @@
+"""`POST /v1/search`: embed the query, search, answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from spandrel import http, wiring
+from spandrel.knowledge.search.models import SearchAnswer, SearchRequest
+from spandrel.observability import logger
+
+
+@logger.inject_lambda_context
+def handler(event: dict[str, Any], context: Any) -> http.Response:
+    def search() -> SearchAnswer:
+        user_id = http.user_id(event)
+        answer = wiring.search().run(user_id, http.body(event, SearchRequest))
+        logger.info("searched", extra={"mode": answer.mode, "hits": len(answer.hits), "ms": answer.timings.total_ms})
+        return answer
+
+    return http.respond(event, search)

@@ -1,0 +1,70 @@
+"""API Gateway HTTP API events (payload 2.0) for the lean handlers: who asks, what, and the answer.
+
+https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import msgspec
+
+from spandrel.errors import InvalidJsonError, InvalidRequestError, SpandrelError, UnauthenticatedError, problem
+from spandrel.observability import logger
+
+T = TypeVar("T")
+Response = dict[str, Any]
+
+
+def user_id(event: dict[str, Any]) -> str:
+    """The verified `sub` claim, as the gateway's JWT authorizer passes it on."""
+    try:
+        subject = event["requestContext"]["authorizer"]["jwt"]["claims"]["sub"]
+    except (KeyError, TypeError):
+        raise UnauthenticatedError from None
+    if not isinstance(subject, str) or not subject:
+        raise UnauthenticatedError
+    return subject
+
+
+def body(event: dict[str, Any], kind: type[T]) -> T:
+    """The request body as `kind`. Raises `InvalidJsonError`, or `InvalidRequestError` naming the field at fault."""
+    raw: str | bytes = event.get("body") or ""
+    try:
+        if event.get("isBase64Encoded"):
+            raw = base64.b64decode(raw, validate=True)
+        return msgspec.json.decode(raw, type=kind)
+    except msgspec.ValidationError as error:
+        raise InvalidRequestError(str(error)) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, binascii.Error) as error:
+        raise InvalidJsonError(f"The request body is not valid JSON: {error}") from error
+
+
+def respond(event: dict[str, Any], use_case: Callable[[], Any]) -> Response:
+    """200 with what `use_case` returns, or the problem that it raised."""
+    try:
+        return _response(200, "application/json", use_case())
+    except SpandrelError as error:
+        return _problem(event, error)
+    except Exception:  # noqa: BLE001 - the caller gets a typed error whatever happens, the log the rest
+        logger.exception("unhandled")
+        return _problem(event, SpandrelError())
+
+
+def _problem(event: dict[str, Any], error: SpandrelError) -> Response:
+    if error.status >= 500:
+        logger.warning("request failed", extra={"code": error.code, "cause": repr(error.__cause__)})
+    request_id = event.get("requestContext", {}).get("requestId")
+    instance = f"urn:spandrel:request:{request_id}" if request_id else None
+    return _response(error.status, "application/problem+json", problem(error, instance=instance))
+
+
+def _response(status: int, content_type: str, content: Any) -> Response:
+    return {
+        "statusCode": status,
+        "headers": {"content-type": content_type},
+        "body": msgspec.json.encode(content).decode(),
+    }

@@ -1,0 +1,1 @@
+"""Idempotency keys: the same request twice does its work once (draft-ietf-httpapi-idempotency-key-header)."""

@@ -1,0 +1,112 @@
+"""The search use case: embed the query, ask the database once, shape the answer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from spandrel.database import Database
+from spandrel.errors import EmbeddingRejectedError, NotFoundError
+from spandrel.knowledge.ports import Embedder
+from spandrel.knowledge.search.filters import compile_filter
+from spandrel.knowledge.search.models import Hit, ScoreParts, SearchAnswer, SearchRequest, Timings
+from spandrel.knowledge.terms import query_terms
+from spandrel.sql import Queries
+from spandrel.vectors import HalfVector
+
+queries = Queries.beside(__file__)
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """`embedder` is a callable: text search must not pay for making one."""
+
+    database: Database
+    embedder: Callable[[], Embedder]
+
+    def run(self, user_id: str, request: SearchRequest) -> SearchAnswer:
+        """Raises `NotFoundError` naming unknown collections, and what the embedder and the database raise."""
+        begin = time.perf_counter()
+        predicate, variables = compile_filter(request.filter)
+        vector, model = self._embed(request)
+        embedded = time.perf_counter()
+        parameters: dict[str, Any] = {
+            "collections": request.collections,
+            "model": model,
+            "query": vector,
+            "terms": None,
+            "languages": None,
+            "filter": predicate,
+            "variables": msgspec.json.encode(variables).decode(),
+            "top_k": request.top_k,
+            "threshold": request.score_threshold,
+        }
+        if request.mode != "vector":
+            found = query_terms(request.query)
+            parameters |= {"terms": found.terms, "languages": found.languages}
+        rows = self.database.run(queries.search_chunks, parameters, user_id=user_id)
+        _check(request, rows[0], vector, model)
+        return _answer(request, rows, (embedded - begin) * 1000, begin)
+
+    def _embed(self, request: SearchRequest) -> tuple[HalfVector | None, str | None]:
+        if request.mode == "text":
+            return None, None
+        embedder = self.embedder()
+        return embedder.embed([request.query])[0], embedder.model
+
+
+def _check(request: SearchRequest, row: dict[str, Any], vector: HalfVector | None, model: str | None) -> None:
+    if request.collections is not None:
+        found = set(row["found_collections"] or ())
+        if missing := [str(wanted) for wanted in request.collections if wanted not in found]:
+            raise NotFoundError(f"There is no collection {', '.join(missing)}, or it is not yours.", collections=missing)
+    if vector is not None and not row["space_ok"]:
+        raise EmbeddingRejectedError(
+            f"The knowledge base was not built with {model} at {vector.dimensions} dimensions. "
+            "Deploy the model that it was built with, or search with mode \"text\"."
+        )
+
+
+def _answer(request: SearchRequest, rows: list[dict[str, Any]], embed_ms: float, begin: float) -> SearchAnswer:
+    first = rows[0]
+    hits = [_hit(row) for row in rows if row["document_id"] is not None]
+    return SearchAnswer(
+        hits=hits,
+        mode=request.mode,
+        vector_path=first["vector_path"],
+        text_path=first["text_path"],
+        timings=Timings(
+            embed_ms=round(embed_ms, 3),
+            filter_ms=round(first["filter_ms"], 3),
+            vector_ms=round(first["vector_ms"], 3),
+            text_ms=round(first["text_ms"], 3),
+            database_ms=round(rows[-1]["total_ms"], 3),
+            total_ms=round((time.perf_counter() - begin) * 1000, 3),
+        ),
+    )
+
+
+def _hit(row: dict[str, Any]) -> Hit:
+    return Hit(
+        document_id=row["document_id"],
+        document_name=row["document_name"],
+        collection_id=row["collection_id"],
+        ordinal=row["ordinal"],
+        text=row["chunk_text"],
+        heading_path=row["heading_path"],
+        page=row["page"],
+        start_offset=row["start_offset"],
+        end_offset=row["end_offset"],
+        attributes=row["attributes"],
+        score=round(row["score"], 6),
+        parts=ScoreParts(
+            similarity=row["similarity"],
+            vector_rank=row["vector_rank"],
+            bm25=row["bm25"],
+            text_rank=row["text_rank"],
+        ),
+    )

@@ -1,0 +1,86 @@
+"""What a schedule does for the knowledge base: finish what was left half done, and index what has grown large."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from spandrel.database import Database
+from spandrel.errors import NotFoundError
+from spandrel.knowledge.documents import delete_document
+from spandrel.knowledge.ingest.models import PurgeTask
+from spandrel.knowledge.ingest.notifications import retry_message
+from spandrel.knowledge.ports import ObjectStore, Queue
+from spandrel.knowledge.purge import Purge
+from spandrel.knowledge.store import queries
+
+GRAPH_FROM_CHUNKS = 20_000
+"""Smaller collections read their sign codes whole in less time than a graph takes."""
+INVERTED_FROM_CHUNKS = 4_000
+GRAPH_BATCH = 200
+INVERTED_BATCH = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class UpkeepReport:
+    """What one run did."""
+
+    requeued: int = 0
+    deleted: int = 0
+    purged: int = 0
+    vectors_indexed: int = 0
+    chunks_indexed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Upkeep:
+    database: Database
+    objects: ObjectStore
+    queue: Queue
+    graph_from: int = GRAPH_FROM_CHUNKS
+    inverted_from: int = INVERTED_FROM_CHUNKS
+
+    def run(self, seconds: float) -> UpkeepReport:
+        """Safe beside itself: every row it touches is claimed. Indexing stops after `seconds`; the next run goes on."""
+        deadline = time.monotonic() + seconds
+        requeued = self._requeue()
+        deleted = self._finish_deletions()
+        purged = self._purge()
+        with self.database.transaction() as tx:
+            tx.execute(queries.forget_idempotency_keys)
+            tx.execute(queries.count_graph)
+        vectors, chunks = self._index(lambda: time.monotonic() < deadline)
+        return UpkeepReport(requeued, deleted, purged, vectors, chunks)
+
+    def _requeue(self) -> int:
+        rows = self.database.run(queries.requeue_lost)
+        for row in rows:
+            self.queue.send(retry_message(row["id"]))
+        return len(rows)
+
+    def _finish_deletions(self) -> int:
+        rows = self.database.run(queries.half_deleted_documents)
+        for row in rows:
+            with suppress(NotFoundError):
+                delete_document(self.database, self.objects, row["id"], None)
+        return len(rows)
+
+    def _purge(self) -> int:
+        purge = Purge(self.database, self.objects)
+        return sum(purge.run(PurgeTask(row["id"])) for row in self.database.run(queries.deleted_collections))
+
+    def _index(self, time_left: Callable[[], bool]) -> tuple[int, int]:
+        vectors = chunks = 0
+        sizes = {"graph_from": self.graph_from, "inverted_from": self.inverted_from}
+        for row in self.database.run(queries.growing_collections, sizes):
+            collection = {"collection_id": row["id"]}
+            while row["inverted"] and time_left() and (moved := self._move(queries.move_to_inverted, collection, INVERTED_BATCH)):
+                chunks += moved
+            while row["graph"] and time_left() and (moved := self._move(queries.move_to_graph, collection, GRAPH_BATCH)):
+                vectors += moved
+        return vectors, chunks
+
+    def _move(self, query: bytes, collection: dict[str, object], limit: int) -> int:
+        return int(self.database.run(query, collection | {"limit": limit})[0]["moved"])

@@ -1,0 +1,49 @@
+"""Keyset pagination: a page, and an opaque cursor to the next one."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+from uuid import UUID
+
+from spandrel.errors import InvalidRequestError
+
+
+class Identified(Protocol):
+    @property
+    def id(self) -> UUID: ...
+
+
+T = TypeVar("T")
+I = TypeVar("I", bound=Identified)  # noqa: E741
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """`next_cursor` None: there is no further page."""
+
+    items: list[T]
+    next_cursor: str | None
+
+
+def page(rows: Sequence[I], limit: int) -> Page[I]:
+    """A page of `limit` out of rows that were asked for with one more than that."""
+    items = list(rows[:limit])
+    return Page(items, _encode(items[-1].id) if len(rows) > limit else None)
+
+
+def _encode(last: UUID) -> str:
+    return base64.urlsafe_b64encode(last.bytes).decode().rstrip("=")
+
+
+def decode_cursor(cursor: str | None) -> UUID | None:
+    """Raises `InvalidRequestError` for what is no cursor of ours."""
+    if cursor is None:
+        return None
+    try:
+        return UUID(bytes=base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
+    except (binascii.Error, ValueError):
+        raise InvalidRequestError("The cursor is not one that this API gave. Leave it out to begin anew.") from None
