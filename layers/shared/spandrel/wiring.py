@@ -144,3 +144,9 @@ def _admin_conninfo() -> str:
         sslrootcert=found.ssl_root_cert,
         connect_timeout=10,
     )
+
+
+def schema_version() -> int:
+    """The database's schema version. Raises `SchemaVersionError` or `DatabaseUnavailableError`."""
+    [row] = database(APP_ROLE).run(b"SELECT version FROM schema_version")
+    return int(row["version"])

@@ -1,0 +1,138 @@
+"""Request bodies, and names for what is answered. Everything else in the contract is the domain's own types."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Annotated, Any, Self
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
+
+from spandrel.knowledge.models import Collection, Document, NewDocument, StoredChunk
+from spandrel.knowledge.stopwords import LANGUAGES
+
+MAX_ATTRIBUTES_BYTES = 8192
+
+
+def _storable(value: str) -> str:
+    if any(unicodedata.category(char) in ("Cc", "Cs") for char in value):
+        raise ValueError("control characters and lone surrogates are not allowed")
+    return value
+
+
+def _known_language(value: str) -> str:
+    if value not in LANGUAGES:
+        raise ValueError(f"must be one of {', '.join(LANGUAGES)}")
+    return value
+
+
+def _storable_json(value: Any, depth: int = 0) -> None:
+    if depth > 4:
+        raise ValueError("attributes may be nested four deep")
+    match value:
+        case str():
+            _storable(value)
+        case dict():
+            for key, item in value.items():
+                _storable(key)
+                _storable_json(item, depth + 1)
+        case list():
+            for item in value:
+                _storable_json(item, depth + 1)
+
+
+def _attributes(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    import msgspec
+
+    _storable_json(value)
+    if len(msgspec.json.encode(value)) > MAX_ATTRIBUTES_BYTES:
+        raise ValueError(f"attributes may take {MAX_ATTRIBUTES_BYTES} bytes as JSON")
+    return value
+
+
+Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"\S"), AfterValidator(_storable)]
+FileName = Annotated[str, Field(min_length=1, max_length=1024, pattern=r"\S"), AfterValidator(_storable)]
+Language = Annotated[
+    str, Field(json_schema_extra={"enum": list(LANGUAGES)}), AfterValidator(_known_language)
+]
+ContentType = Annotated[str, Field(max_length=255, pattern=r"^[\w.+-]+/[\w.+-]+$")]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class CreateCollection(_Body):
+    """`chunk_size` and `chunk_overlap` in tokens; `language` decides stemming and stop words. All three stay as they are."""
+
+    name: Name
+    language: Language = "english"
+    chunk_size: Annotated[int, Field(ge=50, le=2000)] = 400
+    chunk_overlap: Annotated[int, Field(ge=0, le=1000)] = 60
+
+    @model_validator(mode="after")
+    def _overlap_fits(self) -> Self:
+        if self.chunk_overlap > self.chunk_size // 2:
+            raise ValueError("chunk_overlap may be half of chunk_size at most")
+        return self
+
+
+class RenameCollection(_Body):
+    name: Name
+
+
+class File(_Body):
+    """A file about to be uploaded. `attributes` are what searches can filter by."""
+
+    name: FileName
+    content_type: ContentType | None = None
+    attributes: Annotated[dict[str, JsonValue], AfterValidator(_attributes)] = Field(default_factory=dict)
+
+
+class CreateDocuments(_Body):
+    collection_id: UUID
+    files: Annotated[list[File], Field(min_length=1, max_length=100)]
+
+
+class CollectionPage(BaseModel):
+    items: list[Collection]
+    next_cursor: str | None
+
+
+class DocumentPage(BaseModel):
+    items: list[Document]
+    next_cursor: str | None
+
+
+class NewDocuments(BaseModel):
+    """In the order of the request's files."""
+
+    items: list[NewDocument]
+
+
+class ChunkList(BaseModel):
+    """`next_ordinal` None: there are no further chunks."""
+
+    items: list[StoredChunk]
+    next_ordinal: int | None
+
+
+class Health(BaseModel):
+    """`schema_version`: of the database; the function serves only if it knows it."""
+
+    status: str
+    version: str
+    schema_version: int
+
+
+class Problem(BaseModel):
+    """RFC 9457. `code` is stable; text is for people."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    instance: str | None = None
