@@ -46,7 +46,8 @@ def build_all(arch: str, console: Console) -> None:
     largest = max(_megabytes(target / "functions" / name) for name in names)
     if layer + largest >= LIMIT_MB:
         raise LocalError(f"layer and function unzip to {layer + largest:.0f} MB; Lambda takes {LIMIT_MB}")
-    console.print(f"  {len(names)} functions and the layer for {arch}, Python {PYTHON}: {", ".join(names)}", soft_wrap=True, highlight=False)
+    told = f"  {len(names)} functions and the layer for {arch}, Python {PYTHON}: {', '.join(names)}"
+    console.print(told, soft_wrap=True, highlight=False)
     seconds = time.monotonic() - started
     console.print(f"  unzipped {layer + largest:.0f} MB of {LIMIT_MB} [dim]{seconds:.1f} s[/]", highlight=False)
 
@@ -63,17 +64,25 @@ def prune(packages: Path) -> None:
 
 def _compile(folders: list[Path]) -> bool:
     """Compiles with the version of Python that will run it; False if this machine has none."""
-    found = subprocess.run(
-        [uv(), "python", "find", "--no-project", PYTHON], capture_output=True, text=True, check=False
-    )
-    if found.returncode:
+    python = _matching_python()
+    if python is None:
         return False
     options = ["-q", "-j", "0", "--invalidation-mode", "unchecked-hash"]
-    command = [found.stdout.strip(), "-m", "compileall", *options]
+    command = [python, "-m", "compileall", *options]
     # Paths in tracebacks are the ones of Lambda, not those of the machine that built it.
     for folder, seen_as in [(folders[0], "/opt/python"), *((folder, "/var/task") for folder in folders[1:])]:
         subprocess.run([*command, "-s", str(folder), "-p", seen_as, str(folder)], check=False, capture_output=True)
     return True
+
+
+def _matching_python() -> str | None:
+    """A Python of Lambda's version: one that uv finds, or one that pyenv keeps without showing it."""
+    asked = [uv(), "python", "find", "--no-project", "--no-python-downloads", PYTHON]
+    found = subprocess.run(asked, capture_output=True, text=True, check=False)
+    if found.returncode == 0:
+        return found.stdout.strip()
+    kept = sorted((Path.home() / ".pyenv" / "versions").glob(f"{PYTHON}.*/bin/python"))
+    return str(kept[-1]) if kept else None
 
 
 def _megabytes(folder: Path) -> float:
