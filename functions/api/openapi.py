@@ -25,7 +25,9 @@ def build_openapi(app: FastAPI) -> dict[str, Any]:
     _, lean = msgspec.json.schema_components((SearchRequest, SearchAnswer), ref_template=_SCHEMA)
     schemas |= lean
     schemas["Filter"] = _filter_schema()
-    schemas["SearchRequest"]["properties"]["filter"] = {"anyOf": [{"$ref": _SCHEMA.format(name="Filter")}, {"type": "null"}]}
+    schemas["SearchRequest"]["properties"]["filter"] = {
+        "anyOf": [{"$ref": _SCHEMA.format(name="Filter")}, {"type": "null"}]
+    }
     document["paths"]["/v1/search"] = {"post": _search_operation()}
     document["components"]["securitySchemes"] = {"jwt": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
     document["security"] = [{"jwt": []}]

@@ -52,9 +52,7 @@ def _attributes(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
 
 Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"\S"), AfterValidator(_storable)]
 FileName = Annotated[str, Field(min_length=1, max_length=1024, pattern=r"\S"), AfterValidator(_storable)]
-Language = Annotated[
-    str, Field(json_schema_extra={"enum": list(LANGUAGES)}), AfterValidator(_known_language)
-]
+Language = Annotated[str, Field(json_schema_extra={"enum": list(LANGUAGES)}), AfterValidator(_known_language)]
 ContentType = Annotated[str, Field(max_length=255, pattern=r"^[\w.+-]+/[\w.+-]+$")]
 
 
@@ -63,7 +61,9 @@ class _Body(BaseModel):
 
 
 class CreateCollection(_Body):
-    """`chunk_size` and `chunk_overlap` in tokens; `language` decides stemming and stop words. All three stay as they are."""
+    """`chunk_size` and `chunk_overlap` in tokens; `language` decides stemming and stop words. All three stay as they
+    are.
+    """
 
     name: Name
     language: Language = "english"

@@ -27,7 +27,7 @@ async def create(body: CreateCollection, user_id: UserId, idempotency_key: Idemp
 @router.get("", operation_id="list_collections")
 async def list_(user_id: UserId, limit: Limit = 20, cursor: Cursor = None) -> CollectionPage:
     """Your collections, newest first."""
-    page = wiring.collections().list(user_id, limit, cursor)
+    page = wiring.collections().page(user_id, limit, cursor)
     return CollectionPage(items=page.items, next_cursor=page.next_cursor)
 
 

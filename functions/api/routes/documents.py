@@ -35,7 +35,7 @@ async def list_(
     status: Annotated[list[DocumentStatus] | None, Query(description="Repeat it for several.")] = None,
 ) -> DocumentPage:
     """Your documents, newest first."""
-    page = wiring.documents().list(user_id, limit, cursor, collection_id, status)
+    page = wiring.documents().page(user_id, limit, cursor, collection_id, status)
     return DocumentPage(items=page.items, next_cursor=page.next_cursor)
 
 

@@ -1,7 +1,7 @@
 """The one database service: connections, tenant scope, transactions, and how many flights they take.
 
-A flight is a network round trip. A pipeline is one implicit transaction up to its sync (PostgreSQL, "Pipeline Mode"), so
-scope, statement and commit travel together; `run` does this for one statement, `transaction` for several. The scope
+A flight is a network round trip. A pipeline is one implicit transaction up to its sync (PostgreSQL, "Pipeline Mode"),
+so scope, statement and commit travel together; `run` does this for one statement, `transaction` for several. The scope
 is set with `set_config(…, is_local => true)`: it ends with the transaction and pins no proxied connection.
 """
 
@@ -41,7 +41,9 @@ class Database:
         self._connection: psycopg.Connection[Any] | None = None
 
     @overload
-    def run(self, query: bytes, parameters: Parameters = None, *, user_id: str | None = None) -> list[dict[str, Any]]: ...
+    def run(
+        self, query: bytes, parameters: Parameters = None, *, user_id: str | None = None
+    ) -> list[dict[str, Any]]: ...
     @overload
     def run(
         self, query: bytes, parameters: Parameters = None, *, user_id: str | None = None, into: type[T]
@@ -141,7 +143,9 @@ class Transaction:
         if user_id is not None:
             self._connection.execute("SELECT set_config('spandrel.user_id', %s, true)", [user_id])
 
-    def execute(self, query: bytes, parameters: Parameters = None, *, into: type[Any] | None = None) -> psycopg.Cursor[Any]:
+    def execute(
+        self, query: bytes, parameters: Parameters = None, *, into: type[Any] | None = None
+    ) -> psycopg.Cursor[Any]:
         cursor: psycopg.Cursor[Any] = self._connection.cursor(row_factory=class_row(into) if into else dict_row)
         return cursor.execute(query, parameters)
 

@@ -99,7 +99,9 @@ class EmbeddingUnavailableError(SpandrelError):
 
 
 class EmbeddingRejectedError(SpandrelError):
-    """The embedding provider refused the request. Check the model's name and the API key in the deployment's settings."""
+    """The embedding provider refused the request. Check the model's name and the API key in the deployment's
+    settings.
+    """
 
     code = "embedding_rejected"
     status = 502

@@ -25,7 +25,8 @@ LEDGER = """
         name text PRIMARY KEY, hash text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now()
     );
     CREATE TABLE IF NOT EXISTS schema_version (
-        only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row), version integer NOT NULL, compatible_from integer NOT NULL
+        only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row), version integer NOT NULL, compatible_from integer
+        NOT NULL
     )
 """
 _FILE_NAME = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
@@ -63,7 +64,9 @@ def default_directory() -> Path:
 
 
 def load(directory: Path | None = None) -> list[Migration]:
-    """Reads every migration, in order. Raises `MigrationError` on a bad name, a missing header or a gap in the numbers."""
+    """Reads every migration, in order. Raises `MigrationError` on a bad name, a missing header or a gap in the
+    numbers.
+    """
     found: list[Migration] = []
     for path in sorted((directory or default_directory()).glob("*.sql")):
         named, sql = _FILE_NAME.fullmatch(path.name), path.read_text(encoding="utf-8")
@@ -106,7 +109,9 @@ def _only_runner(connection: psycopg.Connection, wait: float) -> Iterator[None]:
     deadline = time.monotonic() + wait
     while not _scalar(connection, "SELECT pg_try_advisory_lock(%s)", ADVISORY_LOCK):
         if time.monotonic() > deadline:
-            raise MigrationError(f"another runner has held the migration lock for {wait:.0f} s; look at what it waits for")
+            raise MigrationError(
+                f"another runner has held the migration lock for {wait:.0f} s; look at what it waits for"
+            )
         time.sleep(0.1)
     try:
         yield
@@ -137,9 +142,13 @@ def _recorded(connection: psycopg.Connection) -> dict[str, str]:
 def _pending(migrations: list[Migration], recorded: dict[str, str]) -> list[Migration]:
     for migration in migrations:
         if recorded.get(migration.name, migration.hash) != migration.hash:
-            raise MigrationError(f"{migration.name} was applied and has changed since: restore it and add a new migration")
+            raise MigrationError(
+                f"{migration.name} was applied and has changed since: restore it and add a new migration"
+            )
     if unknown := sorted(recorded.keys() - {migration.name for migration in migrations}):
-        raise MigrationError(f"the database has migrations that this code does not: {', '.join(unknown)}; deploy newer code")
+        raise MigrationError(
+            f"the database has migrations that this code does not: {', '.join(unknown)}; deploy newer code"
+        )
     return [migration for migration in migrations if migration.name not in recorded]
 
 

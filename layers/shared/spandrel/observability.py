@@ -1,4 +1,6 @@
-"""The logger and the metrics that every function shares. Powertools reads service and level from the environment itself."""
+"""The logger and the metrics that every function shares. Powertools reads service and level from the environment
+itself.
+"""
 
 from __future__ import annotations
 

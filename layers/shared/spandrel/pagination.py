@@ -29,7 +29,7 @@ class Page(Generic[T]):
     next_cursor: str | None
 
 
-def page(rows: Sequence[I], limit: int) -> Page[I]:
+def paginate(rows: Sequence[I], limit: int) -> Page[I]:
     """A page of `limit` out of rows that were asked for with one more than that."""
     items = list(rows[:limit])
     return Page(items, _encode(items[-1].id) if len(rows) > limit else None)

@@ -36,7 +36,10 @@ class SchemaResource:
             answer["Status"] = "SUCCESS"
         except Exception as error:  # noqa: BLE001 - reported to the deployment, which rolls back
             logger.exception("migration failed")
-            answer |= {"Status": "FAILED", "Reason": f"{type(error).__name__}: {error} (log stream {log_stream})"[:1000]}
+            answer |= {
+                "Status": "FAILED",
+                "Reason": f"{type(error).__name__}: {error} (log stream {log_stream})"[:1000],
+            }
         _reply(event["ResponseURL"], answer)
 
     def apply(self) -> list[str]:

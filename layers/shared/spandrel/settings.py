@@ -13,7 +13,9 @@ class SettingsError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class DatabaseSettings:
-    """Where Postgres is. Either `url` (local run, a database with its own passwords) or host, port and name with IAM."""
+    """Where Postgres is. Either `url` (local run, a database with its own passwords) or host, port and name with
+    IAM.
+    """
 
     url: str | None
     host: str | None

@@ -53,7 +53,9 @@ def _packer(dimensions: int) -> struct.Struct:
 
 
 class SparseVector(bytes):
-    """A vector as pgvector's binary `sparsevec`: int32 dimensions, count, unused; sorted int32 indices, float32 values."""
+    """A vector as pgvector's binary `sparsevec`: int32 dimensions, count, unused; sorted int32 indices, float32
+    values.
+    """
 
     __slots__ = ()
 

@@ -1,4 +1,6 @@
-"""The composition root: the one module that knows features and adapters both. Everything is made at first use and kept."""
+"""The composition root: the one module that knows features and adapters both. Everything is made at first use and
+kept.
+"""
 
 from __future__ import annotations
 
@@ -105,7 +107,6 @@ def purge() -> Purge:
 @lru_cache(maxsize=1)
 def upkeep() -> Upkeep:
     from spandrel.knowledge.upkeep import Upkeep
-    from spandrel.schema import SchemaResource
 
     return Upkeep(database(SYSTEM_ROLE), objects(), queue())
 

@@ -42,7 +42,9 @@ class OpenAIEmbedder:
             )
         except openai.RateLimitError as error:
             if error.code == "insufficient_quota":
-                raise EmbeddingRejectedError("The embedding provider's quota is used up. Raise it and retry.") from error
+                raise EmbeddingRejectedError(
+                    "The embedding provider's quota is used up. Raise it and retry."
+                ) from error
             raise EmbeddingUnavailableError(retry_after=_retry_after(error)) from error
         except openai.APIStatusError as error:
             if error.status_code >= 500 or error.status_code in (408, 409):

@@ -68,7 +68,9 @@ class S3ObjectStore:
         try:
             answer = self._client.get_object(Bucket=self._settings.bucket, Key=key, **version)
             if answer["ContentLength"] > limit:
-                raise DocumentTooLargeError(f"The document is larger than {limit // 2**20} MiB. Split it and upload the parts.")
+                raise DocumentTooLargeError(
+                    f"The document is larger than {limit // 2**20} MiB. Split it and upload the parts."
+                )
             return answer["Body"].read()
         except ClientError as error:
             if error.response["Error"]["Code"] in ("NoSuchKey", "NoSuchVersion", "404"):
@@ -95,7 +97,9 @@ class S3ObjectStore:
 
     def _versions(self, key: str) -> list[Any]:
         found: list[Any] = []
-        for page in self._client.get_paginator("list_object_versions").paginate(Bucket=self._settings.bucket, Prefix=key):
+        for page in self._client.get_paginator("list_object_versions").paginate(
+            Bucket=self._settings.bucket, Prefix=key
+        ):
             for item in (*page.get("Versions", []), *page.get("DeleteMarkers", [])):
                 if item["Key"] == key:
                     found.append({"Key": key, "VersionId": item["VersionId"]})

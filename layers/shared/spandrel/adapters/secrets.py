@@ -1,4 +1,6 @@
-"""Secrets Manager's GetSecretValue, over the standard library: one call at a cold start does not justify boto3's import."""
+"""Secrets Manager's GetSecretValue, over the standard library: one call at a cold start does not justify boto3's
+import.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """AWS Signature Version 4 by the standard library, for the functions whose cold start has no room for botocore.
 
-Covers what they need: a presigned URL (RDS IAM tokens) and a signed JSON POST (Secrets Manager). Tests hold it to botocore.
-https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
+Covers what they need: a presigned URL (RDS IAM tokens) and a signed JSON POST (Secrets Manager). Tests hold it to
+botocore. https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ class Credentials:
 
     @classmethod
     def of_function(cls) -> Credentials:
-        """The execution role's, as Lambda hands them to the process. They rotate with it, so they are read at each use."""
+        """The execution role's, as Lambda hands them to the process. They rotate with it, so they are read at each
+        use.
+        """
         env = os.environ
         return cls(env["AWS_ACCESS_KEY_ID"], env["AWS_SECRET_ACCESS_KEY"], env.get("AWS_SESSION_TOKEN"))
 

@@ -37,4 +37,6 @@ class SqsQueue:
                 DelaySeconds=min(int(delay_seconds), MAX_DELAY_SECONDS),
             )
         except (BotoCoreError, ClientError) as error:
-            raise StorageUnavailableError("The document queue cannot be reached at the moment. Try again shortly.") from error
+            raise StorageUnavailableError(
+                "The document queue cannot be reached at the moment. Try again shortly."
+            ) from error

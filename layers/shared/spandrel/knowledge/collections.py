@@ -14,7 +14,7 @@ from spandrel.knowledge.models import Collection
 from spandrel.knowledge.ports import Queue
 from spandrel.knowledge.store import NewCollection, queries
 from spandrel.observability import logger
-from spandrel.pagination import Page, decode_cursor, page
+from spandrel.pagination import Page, decode_cursor, paginate
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +32,11 @@ class Collections:
                 key.store(tx, {"id": str(collection.id)})
         return collection
 
-    def list(self, user_id: str, limit: int, cursor: str | None) -> Page[Collection]:
+    def page(self, user_id: str, limit: int, cursor: str | None) -> Page[Collection]:
         parameters = {"before": decode_cursor(cursor), "limit": limit + 1}
-        return page(self.database.run(queries.list_collections, parameters, user_id=user_id, into=Collection), limit)
+        return paginate(
+            self.database.run(queries.list_collections, parameters, user_id=user_id, into=Collection), limit
+        )
 
     def get(self, user_id: str, collection_id: UUID) -> Collection:
         with self.database.transaction(user_id) as tx:

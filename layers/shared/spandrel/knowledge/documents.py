@@ -14,7 +14,7 @@ from spandrel.knowledge.ingest.notifications import retry_message
 from spandrel.knowledge.models import Document, DocumentStatus, Link, NewDocument, StoredChunk, UploadForm, object_key
 from spandrel.knowledge.ports import ObjectStore, Queue
 from spandrel.knowledge.store import NewFile, queries
-from spandrel.pagination import Page, decode_cursor, page
+from spandrel.pagination import Page, decode_cursor, paginate
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,9 @@ class Documents:
     def create(
         self, user_id: str, collection_id: UUID, files: Sequence[NewFile], key: IdempotencyKey | None = None
     ) -> list[NewDocument]:
-        """A document and an upload form a file, all or none. A repeated `key` gives the same documents, with fresh forms."""
+        """A document and an upload form a file, all or none. A repeated `key` gives the same documents, with fresh
+        forms.
+        """
         with self.database.transaction(user_id) as tx:
             if key and (made := key.claim(tx)):
                 documents = store.find_documents(tx, [UUID(each) for each in made["ids"]])
@@ -37,7 +39,7 @@ class Documents:
                     key.store(tx, {"ids": [str(document.id) for document in documents]})
         return [NewDocument(document, self._form(document)) for document in documents]
 
-    def list(
+    def page(
         self,
         user_id: str,
         limit: int,
@@ -53,7 +55,7 @@ class Documents:
             "limit": limit + 1,
         }
         rows = self.database.run(queries.list_documents, parameters, user_id=user_id)
-        return page([Document.from_row(row) for row in rows], limit)
+        return paginate([Document.from_row(row) for row in rows], limit)
 
     def get(self, user_id: str, document_id: UUID) -> Document:
         with self.database.transaction(user_id) as tx:

@@ -7,9 +7,7 @@ from datetime import datetime
 from typing import Any, Literal, get_args
 from uuid import UUID
 
-DocumentStatus = Literal[
-    "awaiting_upload", "queued", "parsing", "chunking", "embedding", "ready", "failed", "deleting"
-]
+DocumentStatus = Literal["awaiting_upload", "queued", "parsing", "chunking", "embedding", "ready", "failed", "deleting"]
 DOCUMENT_STATUSES: tuple[DocumentStatus, ...] = get_args(DocumentStatus)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from psycopg.errors import UniqueViolation
@@ -16,6 +16,7 @@ from spandrel.knowledge.models import Collection, Document
 from spandrel.sql import Queries
 
 queries = Queries.beside(__file__)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +55,15 @@ def rename_collection(tx: Transaction, collection_id: UUID, name: str) -> Collec
 
 def _named(tx: Transaction, query: bytes, parameters: dict[str, Any]) -> Collection:
     try:
-        row = tx.execute(query, parameters, into=Collection).fetchone()
+        row: Collection | None = tx.execute(query, parameters, into=Collection).fetchone()
     except UniqueViolation as error:
         raise NameTakenError(f'You have a collection named "{parameters["name"]}" already.') from error
     return _found(row, "collection")
 
 
 def find_collection(tx: Transaction, collection_id: UUID) -> Collection:
-    row = tx.execute(queries.find_collection, {"collection_id": collection_id}, into=Collection).fetchone()
+    cursor = tx.execute(queries.find_collection, {"collection_id": collection_id}, into=Collection)
+    row: Collection | None = cursor.fetchone()
     return _found(row, "collection")
 
 
@@ -82,7 +84,7 @@ def find_documents(tx: Transaction, document_ids: Sequence[UUID]) -> list[Docume
     return [_found(found.get(document_id), "document") for document_id in document_ids]
 
 
-def _found(row: Any, kind: str) -> Any:
+def _found(row: T | None, kind: str) -> T:
     if row is None:
         raise NotFoundError(f"There is no such {kind}, or it is not yours.")
     return row

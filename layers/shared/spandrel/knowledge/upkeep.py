@@ -76,9 +76,15 @@ class Upkeep:
         sizes = {"graph_from": self.graph_from, "inverted_from": self.inverted_from}
         for row in self.database.run(queries.growing_collections, sizes):
             collection = {"collection_id": row["id"]}
-            while row["inverted"] and time_left() and (moved := self._move(queries.move_to_inverted, collection, INVERTED_BATCH)):
+            while (
+                row["inverted"]
+                and time_left()
+                and (moved := self._move(queries.move_to_inverted, collection, INVERTED_BATCH))
+            ):
                 chunks += moved
-            while row["graph"] and time_left() and (moved := self._move(queries.move_to_graph, collection, GRAPH_BATCH)):
+            while (
+                row["graph"] and time_left() and (moved := self._move(queries.move_to_graph, collection, GRAPH_BATCH))
+            ):
                 vectors += moved
         return vectors, chunks
 

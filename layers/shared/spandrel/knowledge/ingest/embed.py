@@ -1,7 +1,8 @@
 """The embed stage: every chunk gets a vector, and none is paid for twice.
 
-Vectors of unchanged chunks are taken over from the live version or from an ingest that did not finish. The rest is asked in
-batches up to the provider's limits; a provider that is over its limits is waited for while the invocation's time lasts.
+Vectors of unchanged chunks are taken over from the live version or from an ingest that did not finish. The rest is
+asked in batches up to the provider's limits; a provider that is over its limits is waited for while the invocation's
+time lasts.
 """
 
 from __future__ import annotations
@@ -40,7 +41,12 @@ class Patience:
 
 
 def embed(
-    database: Database, embedder: Embedder, claim: Claim, chunks: Sequence[Chunk], patience: Patience, lease_seconds: float
+    database: Database,
+    embedder: Embedder,
+    claim: Claim,
+    chunks: Sequence[Chunk],
+    patience: Patience,
+    lease_seconds: float,
 ) -> list[HalfVector]:
     """A vector a chunk, in order. Raises `EmbeddingUnavailableError` when the provider outlasts the patience."""
     if (embedder.model, embedder.dimensions) != (claim.model, claim.dimensions):
@@ -87,9 +93,7 @@ def _batches(chunks: Sequence[Chunk]) -> Iterator[list[Chunk]]:
         yield batch
 
 
-def _ask(
-    embedder: Embedder, batch: Sequence[Chunk], patience: Patience, renew: Callable[[], None]
-) -> list[HalfVector]:
+def _ask(embedder: Embedder, batch: Sequence[Chunk], patience: Patience, renew: Callable[[], None]) -> list[HalfVector]:
     texts, wait = [contextual_text(chunk) for chunk in batch], FIRST_WAIT_SECONDS
     while True:
         try:

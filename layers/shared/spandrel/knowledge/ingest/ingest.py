@@ -1,8 +1,8 @@
 """The ingest use case: claim, then parse → chunk → embed → store. Whatever happens, the document says where it stands.
 
-Nothing is visible before `publish` commits, so any stage can be killed and run again. Faults of the document end it with
-a code; faults around it (provider, store, database) put it back in the queue without counting against it; what nobody foresaw counts,
-and a document that goes through its attempts is failed rather than tried for ever.
+Nothing is visible before `publish` commits, so any stage can be killed and run again. Faults of the document end it
+with a code; faults around it (provider, store, database) put it back in the queue without counting against it; what
+nobody foresaw counts, and a document that goes through its attempts is failed rather than tried for ever.
 """
 
 from __future__ import annotations
@@ -74,7 +74,12 @@ class Ingest:
             return Outcome.SUPERSEDED
         except (DocumentError, EmbeddingRejectedError, NotFoundError) as error:
             return self._fail(claim, error)
-        except (EmbeddingUnavailableError, StorageUnavailableError, DatabaseUnavailableError, SchemaVersionError) as error:
+        except (
+            EmbeddingUnavailableError,
+            StorageUnavailableError,
+            DatabaseUnavailableError,
+            SchemaVersionError,
+        ) as error:
             wait = getattr(error, "retry_after", None) or WAIT_SECONDS
             return self._put_back(claim, error.code, wait, refund=True)
         except Exception:  # noqa: BLE001 - the document must not be lost to a fault that nobody foresaw

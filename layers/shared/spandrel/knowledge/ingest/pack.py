@@ -117,7 +117,9 @@ class Packer:
         return [replace(unit, start=a, end=b, whole=False) for a, b in cut(self._text, unit.start, unit.end)]
 
     def _divide(self, unit: Unit) -> None:
-        """Puts `unit` back in finer parts. Where the first does not fit, nothing of `unit` fits beside what is there."""
+        """Puts `unit` back in finer parts. Where the first does not fit, nothing of `unit` fits beside what is
+        there.
+        """
         parts = self._parts(unit)
         if len(parts) > 1:
             self._pending.extend(reversed(parts))

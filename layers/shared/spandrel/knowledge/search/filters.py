@@ -1,7 +1,7 @@
 """Filters on document attributes, compiled to a jsonpath predicate and its variables (PostgreSQL manual, 9.16.2).
 
-Operands travel as variables and attribute names as quoted keys, so nothing of a filter is ever read as code. An attribute that
-holds a list matches if one of its items does; `ne` and `nin` also match where the attribute is missing.
+Operands travel as variables and attribute names as quoted keys, so nothing of a filter is ever read as code. An
+attribute that holds a list matches if one of its items does; `ne` and `nin` also match where the attribute is missing.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ class Condition(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
 
 
 Filter = dict[str, Any]
-"""`{"<attribute>": <value> | {"<operator>": <operand>}, …}`, all of which must hold; `{"and": [...]}`, `{"or": [...]}` nest."""
+"""`{"<attribute>": <value> | {"<operator>": <operand>}, …}`, all of which must hold; `{"and": [...]}`, `{"or":
+[...]}` nest.
+"""
 
 
 class _Compiler:

@@ -63,11 +63,13 @@ def _check(request: SearchRequest, row: dict[str, Any], vector: HalfVector | Non
     if request.collections is not None:
         found = set(row["found_collections"] or ())
         if missing := [str(wanted) for wanted in request.collections if wanted not in found]:
-            raise NotFoundError(f"There is no collection {', '.join(missing)}, or it is not yours.", collections=missing)
+            raise NotFoundError(
+                f"There is no collection {', '.join(missing)}, or it is not yours.", collections=missing
+            )
     if vector is not None and not row["space_ok"]:
         raise EmbeddingRejectedError(
             f"The knowledge base was not built with {model} at {vector.dimensions} dimensions. "
-            "Deploy the model that it was built with, or search with mode \"text\"."
+            'Deploy the model that it was built with, or search with mode "text".'
         )
 
 

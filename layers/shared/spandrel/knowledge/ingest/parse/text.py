@@ -25,7 +25,9 @@ _SAMPLE = 65536
 
 
 def clean(text: str) -> str:
-    """`text` with newlines as `\\n`, without NUL (Postgres refuses it), other control characters and lone surrogates."""
+    """`text` with newlines as `\\n`, without NUL (Postgres refuses it), other control characters and lone
+    surrogates.
+    """
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     if _CONTROL_FOUND.search(text):
