@@ -14,6 +14,7 @@ import subprocess
 import time
 import urllib.request
 from contextlib import suppress
+from http.client import HTTPException
 from pathlib import Path
 
 import psutil
@@ -101,7 +102,7 @@ def wait_for_http(url: str, process: subprocess.Popen[bytes], name: str, log: Pa
     while time.monotonic() < deadline:
         if process.poll() is not None:
             raise LocalError(f"{name} stopped while starting ({_last_line(log)})", log)
-        with suppress(OSError), urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 - our own address
+        with suppress(OSError, HTTPException), urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 - our own address
             if answer.status == 200:
                 return
         time.sleep(0.05)

@@ -42,9 +42,12 @@ def run(config: Config, console: Console, *, journal: bool = False) -> int:
         listener({"kind": "error", "message": str(error)})
         console.print(f"[red]error:[/] {error}", highlight=False, soft_wrap=True)
         return 1
+    except Exception as error:
+        log = config.logs / "supervisor.log" if journal else None
+        listener({"kind": "error", "message": str(LocalError(f"unexpected {type(error).__name__}: {error}", log))})
+        raise
     finally:
-        if supervisor(config) is None or _is_us(config):
-            stack.down()
+        stack.down()
 
 
 def start(config: Config, console: Console) -> int:
@@ -117,11 +120,6 @@ def _keep(stack: Stack, config: Config) -> int:
         time.sleep(0.5)
         if (part := stack.broken()) is not None:
             raise LocalError(f"{part} stopped by itself: start again", config.logs)
-
-
-def _is_us(config: Config) -> bool:
-    running = supervisor(config)
-    return running is not None and running.pid == os.getpid()
 
 
 def _interrupt(*_: object) -> NoReturn:

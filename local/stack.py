@@ -36,10 +36,12 @@ class Stack:
         self._models: subprocess.Popen[bytes] | None = None
         self._postgres: Postgres | None = None
         self._lock, self._stopping = threading.Lock(), False
+        self._ours = False  # the home's, once nobody else was found to use it
 
     def up(self) -> dict[str, Any]:
         config, step = self._config, self._progress.step
         _prepare(config)
+        self._ours = True
         self._record()
         digest = self._start_all()
         assert self._postgres is not None
@@ -55,6 +57,8 @@ class Stack:
         # A clean end: an interrupt would leave half of it running.
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
+        if not self._ours:
+            return
         self._stopping = True
         for process in (self._emulator, self._models):
             if process is not None:

@@ -7,7 +7,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from local.config import MINISTACK, REGION, ROOT, SAM_CLI
+from local.config import MINISTACK, REGION, SAM_CLI
 from local.failures import LocalError
 
 # A developer's own AWS settings, Python path or API keys must not leak into the emulator or its functions.
@@ -26,8 +26,8 @@ _KEPT_PREFIXES = (
 
 
 def uv() -> str:
-    """The uv binary: the one that runs us, the Makefile's own, or one on the PATH."""
-    candidates = [os.environ.get("UV"), str(ROOT / ".tools" / "bin" / "uv"), shutil.which("uv")]
+    """The uv binary: the one that runs us, the environment's own, or one on the PATH."""
+    candidates = [os.environ.get("UV"), str(Path(sys.prefix) / "bin" / "uv"), shutil.which("uv")]
     for candidate in candidates:
         if candidate and Path(candidate).is_file():
             return candidate
