@@ -4,8 +4,8 @@ SHELL := /bin/bash
 .ONESHELL:
 .DEFAULT_GOAL := help
 
-TOOLS := .tools
-UV := $(shell command -v uv || echo $(CURDIR)/$(TOOLS)/bin/uv)
+TOOLS := $(CURDIR)/.tools
+UV := $(shell command -v uv || echo $(TOOLS)/bin/uv)
 RUN := $(UV) run --frozen --no-sync
 SYNCED := .venv/.synced
 SAM := $(UV) tool run --quiet --from aws-sam-cli==1.170.0 sam
@@ -38,7 +38,7 @@ endef
 
 $(TOOLS)/bin/uv:
 	@$(FIND_PYTHON)
-	echo "Fetching uv into $(TOOLS)/"
+	echo "Fetching uv into .tools/"
 	if ! "$$found" -m venv $(TOOLS) 2>/dev/null; then
 		rm -rf $(TOOLS)
 		echo "error: $$found cannot make virtual environments: install its venv module (Debian: apt install python3-venv)" >&2
