@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 from functools import cache
 from pathlib import Path
@@ -45,6 +46,11 @@ def start(config: Config) -> subprocess.Popen[bytes]:
 def wait(config: Config, process: subprocess.Popen[bytes]) -> None:
     url = f"{config.endpoint}/_ministack/health"
     processes.wait_for_http(url, process, "the AWS emulator", log_file(config))
+
+
+def checkpoint(process: subprocess.Popen[bytes]) -> None:
+    """Asks the emulator to write its state now, and regularly from now on."""
+    process.send_signal(signal.SIGUSR1)
 
 
 def client(config: Config, service: str) -> Any:

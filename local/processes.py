@@ -40,10 +40,10 @@ def start(name: str, command: list[str], env: dict[str, str], log: Path, cwd: Pa
             raise LocalError(f"{name} cannot be started: {error}", log) from error
 
 
-def stop(process: subprocess.Popen[bytes], patience: float = 15) -> None:
-    """Asks the process to end, waits, then ends what is left of its group."""
+def stop(process: subprocess.Popen[bytes], *, gracefully: bool = True, patience: float = 15) -> None:
+    """Asks the process to end (unless told otherwise), waits, then ends what is left of its group."""
     members = _descendants(process.pid)
-    if process.poll() is None:
+    if gracefully and process.poll() is None:
         process.send_signal(signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
             process.wait(patience)

@@ -37,6 +37,7 @@ def run(config: Config, console: Console, *, journal: bool = False) -> int:
             show(console, described, config)
         return _keep(stack, config)
     except KeyboardInterrupt:
+        console.print("\n  stopping; the state is kept", highlight=False)
         return 0
     except LocalError as error:
         listener({"kind": "error", "message": str(error)})
@@ -62,10 +63,10 @@ def start(config: Config, console: Console) -> int:
     process = processes.start("the stack", command, env, log, config.root)
     try:
         return _wait_until_ready(config, console, process)
-    except BaseException:
-        with suppress(ProcessLookupError):
-            process.terminate()
-            process.wait(40)
+    except KeyboardInterrupt:
+        console.print("  stopping")
+        process.terminate()
+        process.wait(60)
         raise
 
 

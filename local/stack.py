@@ -36,6 +36,7 @@ class Stack:
         self._models: subprocess.Popen[bytes] | None = None
         self._postgres: Postgres | None = None
         self._lock, self._stopping = threading.Lock(), False
+        self._whole = False
         self._ours = False  # the home's, once nobody else was found to use it
 
     def up(self) -> dict[str, Any]:
@@ -50,7 +51,11 @@ class Stack:
         with step("HTTP routes and demo user"):
             gaps.numbers_of_event_sources(config)
             routes.import_routes(config, outputs["HttpApiId"], outputs)
-            return self._describe(outputs)
+            described = self._describe(outputs)
+        assert self._emulator is not None
+        emulator.checkpoint(self._emulator)
+        self._whole = True
+        return described
 
     def down(self) -> None:
         """Functions first, so that nothing uses what ends after it; the emulator writes its state as it ends."""
@@ -60,9 +65,11 @@ class Stack:
         if not self._ours:
             return
         self._stopping = True
-        for process in (self._emulator, self._models):
-            if process is not None:
-                processes.stop(process)
+        if self._emulator is not None:
+            # An interrupted deployment is not to be remembered: the next start begins at the state before it.
+            processes.stop(self._emulator, gracefully=self._whole)
+        if self._models is not None:
+            processes.stop(self._models)
         if self._postgres is not None:
             self._postgres.stop()
         self._config.stack_file.unlink(missing_ok=True)

@@ -48,7 +48,7 @@ def sam() -> list[str]:
 
 
 def ministack() -> list[str]:
-    return _tool(MINISTACK, "ministack")
+    return [*_tool(MINISTACK, "python"), str(Path(__file__).with_name("emulator_main.py"))]
 
 
 def clean_environment(**extra: str) -> dict[str, str]:
