@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 ADVISORY_LOCK = 0x5370616E64726C  # "Spandrl"
 LOCK_WAIT_SECONDS = 120
+# A migration must not queue behind a long reader and stop the world meanwhile, nor run for ever.
+LOCK_TIMEOUT = "10s"
+STATEMENT_TIMEOUT = "10min"
 LEDGER = """
     CREATE TABLE IF NOT EXISTS schema_migrations (
         name text PRIMARY KEY, hash text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now()
@@ -122,8 +125,10 @@ def _only_runner(connection: psycopg.Connection, wait: float) -> Iterator[None]:
 
 def _apply(connection: psycopg.Connection, migration: Migration) -> None:
     with connection.transaction():
-        # A migration must not queue behind a long reader and stop the world meanwhile, nor run for ever.
-        connection.execute("SET LOCAL lock_timeout = '10s'; SET LOCAL statement_timeout = '10min'")
+        connection.execute(
+            "SELECT set_config('lock_timeout', %s, true), set_config('statement_timeout', %s, true)",
+            [LOCK_TIMEOUT, STATEMENT_TIMEOUT],
+        )
         connection.execute(migration.sql.encode())
         connection.execute(
             "INSERT INTO schema_migrations (name, hash) VALUES (%s, %s)", [migration.name, migration.hash]

@@ -1,0 +1,49 @@
+"""One Postgres cluster a session, one cloned database a test."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.knowledge import KnowledgeBase
+from tests.support.postgres import TEMPLATE, Cluster
+
+# Powertools reads these where it is imported.
+os.environ.setdefault("POWERTOOLS_SERVICE_NAME", "spandrel-tests")
+os.environ.setdefault("POWERTOOLS_METRICS_NAMESPACE", "Spandrel")
+os.environ.setdefault("POWERTOOLS_TRACE_DISABLED", "true")
+os.environ.setdefault("AWS_EC2_METADATA_DISABLED", "true")
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """A server with a migrated template database."""
+    found = Cluster()
+    try:
+        found.make_template()
+        yield found
+    finally:
+        found.stop()
+
+
+@pytest.fixture
+def database_name(cluster: Cluster) -> Iterator[str]:
+    """A migrated database of the test's own."""
+    with cluster.database(TEMPLATE) as name:
+        yield name
+
+
+@pytest.fixture
+def database_url(cluster: Cluster, database_name: str) -> str:
+    """Its superuser's address; a `Database` puts its role in the user's place."""
+    return cluster.url(database_name)
+
+
+@pytest.fixture
+def kb(database_url: str) -> Iterator[KnowledgeBase]:
+    """The knowledge feature on a database of the test's own, with fakes around it."""
+    found = KnowledgeBase(database_url)
+    yield found
+    found.close()
