@@ -11,9 +11,10 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from local import build, emulator, tools
+from local import build, emulator, push, tools
 from local.config import REGION, STACK_NAME
 from local.failures import LocalError
 
@@ -23,39 +24,58 @@ if TYPE_CHECKING:
     from local.config import Config
 
 
-def stage(config: Config) -> str:
-    """Stages functions, layer and template; returns a hash of all that a deployment depends on."""
-    build_dir = config.deploy_dir / ".build"
-    if not build.stage_functions(config.root, build_dir / "functions"):
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """What lies ready: the functions, a hash of what only a deployment can change, a hash of the code."""
+
+    functions: list[str]
+    shape: str
+    code: str
+
+
+def stage(config: Config) -> Staged:
+    """Stages functions, layer and template."""
+    root, build_dir = config.root, config.deploy_dir / ".build"
+    functions = build.stage_functions(root, build_dir / "functions")
+    if not functions:
         raise LocalError("there are no functions in functions/: is this the repository's root?")
-    build.stage_code(config.root, config.code_dir)
-    dependencies = build.local_dependencies(config.root, config.root / ".build" / "local")
-    shutil.copy(config.root / "template.yaml", config.deploy_dir / "template.yaml")
-    digest = source_digest(config)
-    _stage_link(config, build_dir / "layer", dependencies, digest)
-    return digest
+    build.stage_code(root, config.code_dir)
+    dependencies = build.local_dependencies(root, root / ".build" / "local")
+    shutil.copy(root / "template.yaml", config.deploy_dir / "template.yaml")
+    shape = build.digest([root / "template.yaml", root / "uv.lock"]) + ",".join(functions)
+    code = build.digest([root / name for name in ("functions", "layers/shared", "migrations")])
+    _stage_link(config, build_dir / "layer", dependencies, code)
+    return Staged(functions, shape, code)
 
 
-def source_digest(config: Config) -> str:
-    root = config.root
-    sources = ("template.yaml", "uv.lock", "functions", "layers/shared", "migrations")
-    return build.digest([root / name for name in sources])
+def run(config: Config, staged: Staged, database_url: str) -> dict[str, str]:
+    """Brings the emulator to what is staged, in the cheapest way that does; returns the stack's outputs.
 
-
-def run(config: Config, digest: str, database_url: str) -> dict[str, str]:
-    """Deploys what is staged, unless the emulator has just this already; returns the stack's outputs."""
-    parameters = _parameters(config, database_url)
-    wanted = json.dumps([digest, parameters], sort_keys=True)
-    marker = config.home / "deployed.json"
-    if marker.is_file() and marker.read_text() == wanted and (outputs := outputs_of(config)):
+    The same template with other code needs no deployment. After one, the code is given to the functions in any case:
+    the stack may remember as its own what was replaced behind its back.
+    """
+    parameters, marker = _parameters(config, database_url), config.home / "deployed.json"
+    shape, known = json.dumps([staged.shape, parameters], sort_keys=True), _known(marker)
+    outputs = outputs_of(config) if known.get("shape") == shape else {}
+    if outputs and known.get("code") == staged.code:
         return outputs
     marker.unlink(missing_ok=True)
-    _sam_deploy(config, parameters)
-    outputs = outputs_of(config)
     if not outputs:
-        raise LocalError("the deployment left no stack behind", config.logs / "deploy.log")
-    marker.write_text(wanted)
+        _sam_deploy(config, parameters)
+        outputs = outputs_of(config)
+        if not outputs:
+            raise LocalError("the deployment left no stack behind", config.logs / "deploy.log")
+    if known:
+        push.push(config, staged.functions, database_url)
+    marker.write_text(json.dumps({"shape": shape, "code": staged.code}))
     return outputs
+
+
+def _known(marker: Path) -> dict[str, str]:
+    try:
+        return dict(json.loads(marker.read_text()))
+    except (OSError, ValueError):
+        return {}
 
 
 def outputs_of(config: Config) -> dict[str, str]:

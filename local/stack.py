@@ -44,10 +44,10 @@ class Stack:
         _prepare(config)
         self._ours = True
         self._record()
-        digest = self._start_all()
+        staged = self._start_all()
         assert self._postgres is not None
         with step("Deploy template.yaml with SAM CLI"):
-            outputs = deploy.run(config, digest, self._postgres.url)
+            outputs = deploy.run(config, staged, self._postgres.url)
         with step("HTTP routes and demo user"):
             gaps.numbers_of_event_sources(config)
             routes.import_routes(config, outputs["HttpApiId"], outputs)
@@ -80,8 +80,8 @@ class Stack:
         parts = {"the AWS emulator": self._emulator, "the model server": self._models}
         return next((name for name, part in parts.items() if part is not None and part.poll() is not None), None)
 
-    def _start_all(self) -> str:
-        """Starts the servers side by side; staging takes the processor while they wait. Returns the code's digest."""
+    def _start_all(self) -> deploy.Staged:
+        """Starts the servers side by side; staging takes the processor while they wait."""
         with ThreadPoolExecutor(4) as pool:
             try:
                 staging = pool.submit(self._stage)
@@ -124,7 +124,7 @@ class Stack:
             url = f"http://127.0.0.1:{config.model_port}/v1/models"
             processes.wait_for_http(url, self._models, "the model server", log)
 
-    def _stage(self) -> str:
+    def _stage(self) -> deploy.Staged:
         with self._progress.step("Functions and layer"):
             return deploy.stage(self._config)
 

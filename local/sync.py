@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import json
 import time
-import zipfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from local import build, emulator
-from local.config import STACK_NAME
+from local import build, push
 from local.failures import LocalError
 from local.stack import supervisor
 
@@ -25,35 +21,8 @@ def run(config: Config, console: Console) -> int:
     started = time.monotonic()
     if supervisor(config) is None or not config.stack_file.is_file():
         raise LocalError("no stack runs here: start it with `make local` or `make local-start`")
-    staged = config.deploy_dir / ".build" / "functions"
-    names = build.stage_functions(config.root, staged)
+    names = build.stage_functions(config.root, config.deploy_dir / ".build" / "functions")
     build.stage_code(config.root, config.code_dir)
-    _migrate(config)
-    functions = emulator.client(config, "lambda")
-    for name in names:
-        function = f"{STACK_NAME}-{name.replace('_', '-')}"
-        try:
-            functions.update_function_code(FunctionName=function, ZipFile=_zipped(staged / name))
-        except functions.exceptions.ResourceNotFoundException:
-            raise LocalError(f"{function} is not deployed yet: run `make local-stop local-start`") from None
+    push.push(config, names, json.loads(config.stack_file.read_text())["database_url"])
     console.print(f"  live: {', '.join(names)} [dim]{time.monotonic() - started:.1f} s[/]", highlight=False)
     return 0
-
-
-def _migrate(config: Config) -> None:
-    from spandrel.migrations import MigrationError, migrate
-
-    url = json.loads(config.stack_file.read_text())["database_url"]
-    try:
-        migrate(url)
-    except MigrationError as error:
-        raise LocalError(f"migration: {error}") from error
-
-
-def _zipped(folder: Path) -> bytes:
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path in sorted(folder.rglob("*")):
-            if path.is_file():
-                archive.write(path, path.relative_to(folder))
-    return packed.getvalue()
