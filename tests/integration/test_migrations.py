@@ -117,7 +117,7 @@ def test_the_plan_of_a_migrated_database_is_empty(database_url: str) -> None:
 
 
 def test_the_code_expects_the_newest_migration(database_url: str) -> None:
-    assert SCHEMA_VERSION == migrations.load()[-1].number
+    assert migrations.load()[-1].number == SCHEMA_VERSION
     with psycopg.connect(database_url) as connection:
         assert connection.execute("SELECT version FROM schema_version").fetchone() == (SCHEMA_VERSION,)
 

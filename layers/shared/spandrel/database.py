@@ -39,6 +39,7 @@ class Database:
         """`role`: the database user. `token`: makes an IAM password for it; None where the address needs none."""
         self._settings, self._role, self._token = settings, role, token
         self._connection: psycopg.Connection[Any] | None = None
+        self._schema_known = False
 
     @overload
     def run(
@@ -63,15 +64,16 @@ class Database:
         Statements are sent when a result is first read, or at the end together with the commit: a block that reads its
         results after it closes takes one flight.
         """
-        connection, fresh = self._checkout()
+        connection = self._checkout()
         tx = Transaction(connection)
         try:
-            tx.begin(user_id, check_schema=fresh)
+            tx.begin(user_id, check_schema=not self._schema_known)
             yield tx
             tx.commit()
+            self._schema_known = True
         except psycopg.Error as error:
             tx.rollback()
-            self._translate(error, fresh)
+            self._translate(error)
         except BaseException:
             tx.rollback()
             raise
@@ -83,19 +85,17 @@ class Database:
         if self._connection is not None:
             with suppress(psycopg.Error):
                 self._connection.close()
-            self._connection = None
+            self._connection, self._schema_known = None, False
 
-    def _checkout(self) -> tuple[psycopg.Connection[Any], bool]:
-        """The connection, and whether this is its first use."""
+    def _checkout(self) -> psycopg.Connection[Any]:
         if self._connection is not None and _dropped(self._connection):
             self.close()
-        if self._connection is not None:
-            return self._connection, False
-        try:
-            self._connection = self._connect()
-        except psycopg.OperationalError as error:
-            raise DatabaseUnavailableError from error
-        return self._connection, True
+        if self._connection is None:
+            try:
+                self._connection = self._connect()
+            except psycopg.OperationalError as error:
+                raise DatabaseUnavailableError from error
+        return self._connection
 
     def _connect(self) -> psycopg.Connection[Any]:
         settings, options = self._settings, dict[str, Any](user=self._role, connect_timeout=_CONNECT_TIMEOUT_SECONDS)
@@ -115,11 +115,11 @@ class Database:
         register_vector_dumpers(connection)
         return connection
 
-    def _translate(self, error: psycopg.Error, fresh: bool) -> NoReturn:
+    def _translate(self, error: psycopg.Error) -> NoReturn:
         if error.sqlstate == _SCHEMA_MISMATCH:
             self.close()  # so that the next request checks again
             raise SchemaVersionError from error
-        if fresh and isinstance(error, pg.UndefinedFunction | pg.UndefinedTable):
+        if not self._schema_known and isinstance(error, pg.UndefinedFunction | pg.UndefinedTable):
             self.close()
             raise SchemaVersionError from error
         unavailable = pg.AdminShutdown | pg.CrashShutdown | pg.CannotConnectNow | pg.TooManyConnections
@@ -146,16 +146,19 @@ class Transaction:
     def execute(
         self, query: bytes, parameters: Parameters = None, *, into: type[Any] | None = None
     ) -> psycopg.Cursor[Any]:
+        if self._pipeline is None:
+            self._enter_pipeline()
         cursor: psycopg.Cursor[Any] = self._connection.cursor(row_factory=class_row(into) if into else dict_row)
         return cursor.execute(query, parameters)
 
     def copy(self, statement: bytes, rows: Iterable[Sequence[bytes | None]]) -> None:
         """Binary COPY of `rows`, whose fields are in their types' binary form (see `binary_copy`)."""
-        self._exit_pipeline()  # COPY is not allowed in a pipeline; the explicit BEGIN keeps the transaction open
+        # COPY is not allowed in a pipeline; the explicit BEGIN keeps the transaction open. The next statement enters it
+        # again: a pipeline with nothing in it would cost a flight.
+        self._exit_pipeline()
         with self._connection.cursor().copy(statement) as copy:
             for block in binary_copy.encode(rows):
                 copy.write(block)
-        self._enter_pipeline()
 
     def commit(self) -> None:
         self._connection.execute("COMMIT")
