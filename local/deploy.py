@@ -121,7 +121,7 @@ def _sam_deploy(config: Config, parameters: dict[str, str]) -> None:
     overrides = [f'ParameterKey={name},ParameterValue="{value}"' for name, value in parameters.items()]
     command = [*tools.sam(), "deploy", "--template-file", "template.yaml", "--stack-name", STACK_NAME]
     command += ["--region", REGION, "--resolve-s3", "--capabilities", "CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
-    command += ["--no-confirm-changeset", "--no-fail-on-empty-changeset", "--on-failure", "DELETE"]
+    command += ["--no-confirm-changeset", "--no-fail-on-empty-changeset"]
     log = config.logs / "deploy.log"
     env = tools.clean_environment(AWS_ENDPOINT_URL=config.endpoint, SAM_CLI_POLL_DELAY="0.5")
     with log.open("ab") as output:
@@ -135,10 +135,23 @@ def _sam_deploy(config: Config, parameters: dict[str, str]) -> None:
             check=False,
         )
     if done.returncode:
-        raise LocalError(f"the deployment failed ({_reason(log)}): mend it and run again", log)
+        raise LocalError(f"the deployment failed ({_reason(config, log)}): mend it and run again", log)
 
 
-def _reason(log: Path) -> str:
-    lines = [line.strip() for line in log.read_text(errors="replace").splitlines()]
-    told = [line for line in lines if "Error" in line or "FAILED" in line]
-    return (told[-1] if told else "sam deploy gave no reason")[:300]
+def _reason(config: Config, log: Path) -> str:
+    """The first resource that failed and why; without one, the last error that SAM CLI printed."""
+    formation, reason = emulator.client(config, "cloudformation"), ""
+    try:
+        events = formation.describe_stack_events(StackName=STACK_NAME)["StackEvents"]
+    except formation.exceptions.ClientError:
+        events = []
+    for event in events:  # the newest first
+        name, status = event["LogicalResourceId"], event["ResourceStatus"]
+        if name == STACK_NAME and status in {"CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS"}:
+            break
+        if status.endswith("_FAILED") and name != STACK_NAME:
+            reason = f"{name}: {event.get('ResourceStatusReason', status)}"
+    if reason:
+        return reason[:300]
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if "Error" in line]
+    return (lines[-1] if lines else "sam deploy gave no reason")[:300]
