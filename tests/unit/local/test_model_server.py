@@ -1,0 +1,83 @@
+import asyncio
+import base64
+import json
+import math
+import struct
+
+import pytest
+
+from local import model_server
+
+
+@pytest.fixture(scope="module")
+def embedder():
+    return model_server.Embedder()
+
+
+def _one(embedder, text, **options):
+    return model_server.answer(embedder, {"input": text, "model": "any", **options})["data"][0]["embedding"]
+
+
+def _dot(left, right):
+    return sum(a * b for a, b in zip(left, right, strict=True))
+
+
+def test_related_texts_are_nearer_than_others(embedder):
+    ship, boat, bread = (_one(embedder, text) for text in ("a ship in port", "boats in the harbour", "baking bread"))
+    assert len(ship) == 256
+    assert _dot(ship, boat) > _dot(ship, bread)
+
+
+def test_capitals_do_not_matter(embedder):
+    assert _one(embedder, "THE HARBOUR") == _one(embedder, "the harbour")
+
+
+def test_base64_holds_the_same_floats(embedder):
+    packed = base64.b64decode(_one(embedder, "harbour", encoding_format="base64"))
+    assert list(struct.unpack("<256f", packed)) == _one(embedder, "harbour")
+
+
+@pytest.mark.parametrize("text", ["", "   ", "\u4e2d"])
+@pytest.mark.parametrize("dimensions", [1, 8, 256])
+def test_every_text_has_a_unit_vector(embedder, text, dimensions):
+    vector = _one(embedder, text, dimensions=dimensions)
+    assert len(vector) == dimensions
+    assert math.isclose(_dot(vector, vector), 1, rel_tol=1e-5)
+
+
+def test_a_list_keeps_its_order_and_counts_tokens(embedder):
+    answer = model_server.answer(embedder, {"input": ["harbour", "", "bread"]})
+    assert [row["index"] for row in answer["data"]] == [0, 1, 2]
+    assert answer["data"][2]["embedding"] == _one(embedder, "bread")
+    assert answer["usage"]["total_tokens"] > 0
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"input": []}, {"input": [1]}, {"input": "x", "dimensions": 257}, {"input": ["x"] * 2049}]
+)
+def test_what_cannot_be_embedded_is_refused(embedder, body):
+    with pytest.raises(model_server.BadRequestError):
+        model_server.answer(embedder, body)
+
+
+def _request(app, method, path, body=b""):
+    sent = []
+
+    async def receive():
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message):
+        sent.append(message)
+
+    asyncio.run(app({"type": "http", "method": method, "path": path}, receive, send))
+    return sent[0]["status"], json.loads(sent[1]["body"])
+
+
+def test_the_server_speaks_openais_protocol(embedder):
+    app = model_server.App()
+    app._embedder = embedder
+    assert _request(app, "GET", "/v1/models")[1]["data"][0]["id"] == "wordllama-256"
+    status, answer = _request(app, "POST", "/v1/embeddings", b'{"input": "x"}')
+    assert (status, len(answer["data"])) == (200, 1)
+    assert _request(app, "POST", "/v1/embeddings", b"{")[0] == 400
+    assert _request(app, "GET", "/elsewhere")[0] == 404
