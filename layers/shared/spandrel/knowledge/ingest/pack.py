@@ -47,6 +47,7 @@ class Packer:
         self._current: list[Unit] = []
         self._fresh = 0  # how many units at the end of `_current` no chunk has yet
         self._pending: list[Unit] = []
+        self._headers: dict[tuple[int, int], str] = {}
 
     def pack(self) -> Iterator[tuple[int, int, str, int]]:
         """Start, end, text and token count of each chunk."""
@@ -56,6 +57,8 @@ class Packer:
         self._pending = units(self._blocks, self._start, self._end)[::-1]
         while self._pending:
             unit = self._pending.pop()
+            if self._text[unit.start : unit.end].isspace():
+                continue
             if self._fits(unit):
                 self._current.append(unit)
                 self._fresh += 1
@@ -74,21 +77,25 @@ class Packer:
 
     # -- does it fit
 
-    def _trimmed(self, end: int) -> int:
-        while self._text[end - 1].isspace():
+    def _trimmed(self, start: int, end: int) -> tuple[int, int]:
+        while start < end and self._text[start].isspace():
+            start += 1
+        while start < end and self._text[end - 1].isspace():
             end -= 1
-        return end
+        return start, end
 
     def _prefix(self, first: Unit) -> str:
         """The table header that a chunk beginning with `first` repeats."""
         if first.header is None or first.start <= first.header[0]:
             return ""
-        header = self._text[slice(*first.header)] + "\n"
-        return header if 3 * count(header) <= self._size else ""
+        if first.header not in self._headers:
+            header = self._text[slice(*first.header)] + "\n"
+            self._headers[first.header] = header if 3 * count(header) <= self._size else ""
+        return self._headers[first.header]
 
     def _fits(self, unit: Unit) -> bool:
         first = self._current[0] if self._current else unit
-        prefix = self._prefix(first)
+        prefix = self._prefix(first) if first.header else ""
         room = self._size - (count(prefix) if prefix else 0)
         estimate = self._map.estimate(first.start, unit.end)
         if estimate <= room - _SLACK:
@@ -98,7 +105,7 @@ class Packer:
         return self._exact(first.start, unit.end, prefix) <= self._size
 
     def _exact(self, start: int, end: int, prefix: str) -> int:
-        end = self._trimmed(end)
+        start, end = self._trimmed(start, end)
         return count(prefix + self._text[start:end]) if prefix else self._map.count(start, end)
 
     def _keeps(self, unit: Unit) -> bool:
@@ -111,10 +118,10 @@ class Packer:
     # -- cutting
 
     def _parts(self, unit: Unit) -> list[Unit]:
-        if not unit.whole or unit.kind == "table_row":
+        if not unit.whole:
             return []
-        cut = lines if unit.kind == "code" else sentences
-        return [replace(unit, start=a, end=b, whole=False) for a, b in cut(self._text, unit.start, unit.end)]
+        cut = lines if unit.kind in ("code", "table_row") else sentences
+        return [Unit(a, b, unit.kind, unit.header, False) for a, b in cut(self._text, unit.start, unit.end)]
 
     def _divide(self, unit: Unit) -> None:
         """Puts `unit` back in finer parts. Where the first does not fit, nothing of `unit` fits beside what is
@@ -158,12 +165,12 @@ class Packer:
 
     def _close(self) -> tuple[int, int, str, int]:
         """Ends the chunk, and begins the next one with its overlap."""
-        start, end = self._current[0].start, self._trimmed(self._current[-1].end)
+        start, end = self._trimmed(self._current[0].start, self._current[-1].end)
         prefix = self._prefix(self._current[0])
         tokens = self._exact(start, end, prefix)
         while tokens > self._size and len(self._current) > 1:  # the estimate was off
             self._pending.append(self._current.pop())
-            end = self._trimmed(self._current[-1].end)
+            start, end = self._trimmed(start, self._current[-1].end)
             tokens = self._exact(start, end, prefix)
         if tokens > self._size and prefix:
             prefix = ""

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 
 _END = re.compile(
-    r"[.!?\u2026]+[\"'\u201d\u2019)\]]*\s+"  # a full stop, its closing quotes, and blanks
-    r"|[\u3002\uff01\uff1f\uff0e]+[\"'\u201d\u2019\u300d\u300f)\]]*\s*"  # the same in scripts without blanks
+    r"(?<![.!?\u2026])[.!?\u2026]++[\"'\u201d\u2019)\]]*+\s+"  # a full stop, its closing quotes, and blanks
+    r"|(?<![\u3002\uff01\uff1f])[\u3002\uff01\uff1f]++[\u201d\u2019\u300d\u300f)\]]*+\s*"  # scripts without blanks
     r"|\n\s*"
 )
 _ABBREVIATION = re.compile(

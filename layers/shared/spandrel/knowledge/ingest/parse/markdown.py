@@ -18,11 +18,14 @@ _UNDERLINE = re.compile(r" {0,3}(=+|-+)[ \t]*$")
 _DELIMITER = re.compile(r"[ \t]*\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*$")
 _LINK = re.compile(r"!?\[([^\[\]]*)\]\([^()\s]*(?:[ \t]+\"[^\"]*\")?\)")
 _EMPHASIS = re.compile(r"(\*\*\*|\*\*|\*|__|`+)(?=\S)([^*_`]+)(?<=\S)\1")
+_LONGEST_TITLE = 1000
+_LONGEST_MARK = 4000  # a line longer than this is prose, whatever it begins with
 _FRONT_END = frozenset(("---", "..."))
 
 
 def _plain(title: str) -> str:
     """A heading's words without inline markup."""
+    title = title[:_LONGEST_TITLE]
     return _EMPHASIS.sub(r"\2", _LINK.sub(r"\1", title)).strip()
 
 
@@ -95,7 +98,7 @@ class _Reader:
         elif not line.strip():
             self.close()
             self.header = None
-        elif not self._structure(start, line):
+        elif len(line) > _LONGEST_MARK or not self._structure(start, line):
             self._flow(start, line)
 
     def _structure(self, start: int, line: str) -> bool:
@@ -139,7 +142,7 @@ class _Reader:
         return False
 
     def _flow(self, start: int, line: str) -> None:
-        if _RULE.match(line):
+        if len(line) < _LONGEST_MARK and _RULE.match(line):
             self.begin("paragraph", start, line)
             self.close()
         elif _ITEM.match(line):

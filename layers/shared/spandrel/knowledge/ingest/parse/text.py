@@ -19,7 +19,8 @@ _DROPPED = (*range(9), 11, *range(14, 32), 127, 0xFEFF)
 _CONTROL: dict[int, str | None] = {**dict.fromkeys(_DROPPED), 12: "\n"}
 _CONTROL_BYTES = bytes(code for code in (*range(1, 7), *range(14, 27), *range(28, 32), 127))
 _CONTROL_FOUND = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufeff]")
-_SURROGATE = re.compile("[\ud800-\udfff]")
+_UNUSABLE = re.compile("[\ud800-\udfff\ufffe\uffff]")
+_LONG_BLANK = re.compile(r"(?:(?<=\S)|\A)\s{512,}+")
 _BLANK_LINE = re.compile(r"\n(?:[^\S\n]*\n)+")
 _SAMPLE = 65536
 
@@ -32,7 +33,9 @@ def clean(text: str) -> str:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     if _CONTROL_FOUND.search(text):
         text = text.translate(_CONTROL)
-    return _SURROGATE.sub("\ufffd", text) if _SURROGATE.search(text) else text
+    if _UNUSABLE.search(text):
+        text = _UNUSABLE.sub("\ufffd", text)
+    return _LONG_BLANK.sub(lambda run: "\n\n" if "\n" in run[0] else " ", text)
 
 
 def _wide(data: bytes) -> str | None:
