@@ -61,7 +61,7 @@ def local_dependencies(root: Path, cache: Path) -> Path:
     target = cache / hashlib.sha256(f"{version}\n{text}".encode()).hexdigest()[:16]
     if not (target / ".complete").is_file():
         shutil.rmtree(target, ignore_errors=True)
-        install(text, target, "--python", sys.executable)
+        install(text, target, "--python", sys.executable, "--compile-bytecode")
         (target / ".complete").touch()
     return target
 

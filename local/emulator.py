@@ -38,7 +38,6 @@ def start(config: Config) -> subprocess.Popen[bytes]:
         # There is no Docker here, and none is looked for.
         DOCKER_HOST="unix:///nonexistent/docker.sock",
         LAMBDA_WARM_TTL_SECONDS="120",
-        PYTHONDONTWRITEBYTECODE="1",
     )
     return processes.start("the AWS emulator", tools.ministack(), env, log_file(config), config.home)
 

@@ -36,7 +36,8 @@ def _migrate(config: Config, database_url: str) -> None:
     try:
         migrate(database_url, config.code_dir / "migrations")
     except (MigrationError, psycopg.Error) as error:
-        raise LocalError(f"migration: {str(error).splitlines()[0]}") from error
+        told = str(error).splitlines()[0]
+        raise LocalError(f"migration: {told}; to begin with an empty stack instead, remove {config.home}") from error
 
 
 def _zipped(folder: Path) -> bytes:
