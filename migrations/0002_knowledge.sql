@@ -6,7 +6,6 @@
 
 CREATE TABLE collections (
     id             uuid PRIMARY KEY DEFAULT uuidv7(),
-    number         bigint GENERATED ALWAYS AS IDENTITY UNIQUE,  -- prefixes the collection's keys in the inverted index
     user_id        text NOT NULL,
     name           text NOT NULL CHECK (length(name) BETWEEN 1 AND 200),
     language       text NOT NULL DEFAULT 'english',
@@ -58,7 +57,6 @@ CREATE TABLE documents (
 );
 CREATE INDEX documents_listing ON documents (collection_id, id);
 CREATE INDEX documents_by_user ON documents (user_id, id);
-CREATE INDEX documents_attributes ON documents USING gin (attributes jsonb_path_ops);
 CREATE INDEX documents_unfinished ON documents (lease_until)
     WHERE status IN ('queued', 'parsing', 'chunking', 'embedding', 'deleting');
 
@@ -118,20 +116,34 @@ CREATE TABLE chunk_codes (
 );
 CREATE INDEX chunk_codes_document ON chunk_codes (document_id);
 
--- BM25, document side: saturated term frequencies with the length norm, terms hashed to 2^20. `keys` are the same terms
--- prefixed with the collection's number, set when a chunk enters the inverted index of large collections.
+-- BM25, document side: saturated term frequencies with the length norm, terms hashed to 2^20. `in_inverted` says that
+-- the inverted index of large collections holds the chunk too.
 CREATE TABLE chunk_terms (
     document_id   uuid NOT NULL,
     ordinal       integer NOT NULL,
+    in_inverted   boolean NOT NULL DEFAULT false,
     user_id       text NOT NULL,
     collection_id uuid NOT NULL,
     terms         sparsevec NOT NULL,
-    keys          bigint[],
     PRIMARY KEY (document_id, ordinal)
 ) WITH (toast_tuple_target = 8160);
 ALTER TABLE chunk_terms ALTER COLUMN terms SET STORAGE EXTERNAL;
-CREATE INDEX chunk_terms_fresh ON chunk_terms (collection_id) WHERE keys IS NULL;
-CREATE INDEX chunk_terms_inverted ON chunk_terms USING gin (keys) WITH (fastupdate = off) WHERE keys IS NOT NULL;
+CREATE INDEX chunk_terms_fresh ON chunk_terms (collection_id) WHERE NOT in_inverted;
+
+-- A term of a collection as one key: 40 random bits of the collection's id above the term's 20. So a term's list in the
+-- inverted index is as long as its collection makes it, whatever other tenants hold.
+CREATE FUNCTION term_keys(p_collection_id uuid, p_terms integer[]) RETURNS bigint[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN ARRAY(SELECT (('x' || right(p_collection_id::text, 10))::bit(40)::bigint << 20) | term FROM unnest(p_terms) AS term);
+
+CREATE FUNCTION term_keys(p_collection_id uuid, p_terms sparsevec) RETURNS bigint[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN term_keys(p_collection_id, ARRAY(
+        SELECT split_part(pair, ':', 1)::integer - 1  -- the text form counts from 1
+        FROM unnest(string_to_array(substr(split_part(p_terms::text, '}', 1), 2), ',')) AS pair WHERE pair <> ''));
+
+CREATE INDEX chunk_terms_inverted ON chunk_terms USING gin (term_keys(collection_id, terms)) WITH (fastupdate = off)
+    WHERE in_inverted;
 
 -- BM25, collection side: in how many chunks a term occurs. A document brings its counts in one row, so that
 -- publishing it is one insert whatever its vocabulary; `folded` rows are summed up in term_counts.

@@ -18,7 +18,7 @@ CREATE FUNCTION nearest_chunks(
     p_space embedding_spaces, p_query halfvec, p_collections uuid[], p_documents uuid[], p_depth integer, p_graph boolean
 ) RETURNS TABLE (document_id uuid, ordinal integer, similarity double precision)
     LANGUAGE plpgsql STABLE ROWS 50
-    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
+    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off SET plan_cache_mode = auto AS $$
 #variable_conflict use_column
 DECLARE
     v_code   "bit" := binary_quantize(p_query);
@@ -63,29 +63,39 @@ END
 $$;
 
 -- The same score over the inverted index, of chunks that hold any of `p_terms`.
+--
+-- Row-level security lets no condition run before its own that might leak what it compares, array overlap among them,
+-- and so shuts the index out. This function therefore runs as the table's owner and states the scope itself, as the
+-- policy does.
 CREATE FUNCTION matching_inverted(
     p_terms integer[], p_query sparsevec, p_collections uuid[], p_documents uuid[], p_depth integer
 ) RETURNS TABLE (document_id uuid, ordinal integer, score double precision)
-    LANGUAGE plpgsql STABLE ROWS 50
-    SET enable_seqscan = off SET jit = off AS $$
+    LANGUAGE plpgsql STABLE ROWS 50 SECURITY DEFINER
+    SET search_path = public, pg_temp SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_generic_plan AS $$
 #variable_conflict use_column
 DECLARE
-    v_keys bigint[] := ARRAY(SELECT c.number << 20 | term FROM collections c, unnest(p_terms) AS term
-                             WHERE c.id = ANY (p_collections) AND c.has_inverted);
+    v_user text := current_user_id();
+    v_keys bigint[] := ARRAY(SELECT key FROM unnest(p_collections) AS id, unnest(term_keys(id, p_terms)) AS key);
 BEGIN
     IF p_documents IS NULL THEN
         RETURN QUERY
         SELECT t.document_id, t.ordinal, -(t.terms <#> p_query) FROM chunk_terms t
-        WHERE t.keys && v_keys AND t.keys IS NOT NULL
+        WHERE term_keys(t.collection_id, t.terms) && v_keys AND t.in_inverted AND t.user_id = v_user
         ORDER BY t.terms <#> p_query LIMIT p_depth;
     ELSE
         RETURN QUERY
         SELECT t.document_id, t.ordinal, -(t.terms <#> p_query) FROM chunk_terms t
-        WHERE t.keys && v_keys AND t.keys IS NOT NULL AND t.document_id = ANY (p_documents)
+        WHERE term_keys(t.collection_id, t.terms) && v_keys AND t.in_inverted AND t.user_id = v_user AND t.document_id = ANY (p_documents)
         ORDER BY t.terms <#> p_query LIMIT p_depth;
     END IF;
 END
 $$;
+
+GRANT CREATE ON SCHEMA public TO spandrel_system;
+ALTER FUNCTION matching_inverted OWNER TO spandrel_system;
+REVOKE CREATE ON SCHEMA public FROM spandrel_system;
+REVOKE EXECUTE ON FUNCTION matching_inverted FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION matching_inverted TO spandrel_app;
 
 -- The `p_depth` chunks with the highest BM25 score (Robertson & Zaragoza 2009) for the hashed terms.
 --
@@ -95,7 +105,7 @@ CREATE FUNCTION matching_chunks(
     p_terms integer[], p_collections uuid[], p_documents uuid[], p_depth integer, p_inverted boolean
 ) RETURNS TABLE (document_id uuid, ordinal integer, score double precision)
     LANGUAGE plpgsql STABLE ROWS 50
-    SET enable_seqscan = off SET jit = off AS $$
+    SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_generic_plan AS $$
 #variable_conflict use_column
 DECLARE
     c_bound  constant double precision := 2.2;  -- k1 + 1: no document-side weight reaches it
@@ -135,12 +145,12 @@ BEGIN
     IF p_documents IS NULL THEN
         RETURN QUERY
         SELECT t.document_id, t.ordinal, -(t.terms <#> v_query) FROM chunk_terms t
-        WHERE t.collection_id = ANY (p_collections) AND t.keys IS NULL AND t.terms <#> v_query < 0
+        WHERE t.collection_id = ANY (p_collections) AND NOT t.in_inverted AND t.terms <#> v_query < 0
         ORDER BY t.terms <#> v_query LIMIT p_depth;
     ELSE
         RETURN QUERY
         SELECT t.document_id, t.ordinal, -(t.terms <#> v_query) FROM chunk_terms t
-        WHERE t.document_id = ANY (p_documents) AND (t.keys IS NULL OR NOT p_inverted) AND t.terms <#> v_query < 0
+        WHERE t.document_id = ANY (p_documents) AND NOT (t.in_inverted AND p_inverted) AND t.terms <#> v_query < 0
         ORDER BY t.terms <#> v_query LIMIT p_depth;
     END IF;
     IF NOT p_inverted THEN
@@ -191,7 +201,7 @@ CREATE FUNCTION search_chunks(
     chunk_text text, heading_path text[], page integer, start_offset integer, end_offset integer
 )
     LANGUAGE plpgsql STABLE ROWS 10
-    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
+    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off SET plan_cache_mode = force_generic_plan AS $$
 #variable_conflict use_column
 DECLARE
     c_large      constant integer := 20000;  -- chunks that are cheaper to find through an index than to read
@@ -207,7 +217,7 @@ DECLARE
     v_inverted   boolean;
     v_languages  text[];
     v_documents  uuid[];
-    v_depth      integer := greatest(50, p_top_k * 4);
+    v_depth      integer := greatest(40, p_top_k * 4);
     v_near       search_leg[];
     v_match      search_leg[];
 BEGIN

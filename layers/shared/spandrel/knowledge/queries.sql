@@ -154,7 +154,7 @@ FROM (SELECT * FROM queued ORDER BY user_id) ordered;
 -- Collections that are cheaper to search through an index than to read, and have chunks that are in none.
 SELECT c.id, c.chunk_count >= %(graph_from)s AND EXISTS (
            SELECT FROM chunk_codes k WHERE k.collection_id = c.id AND k.space_id = s.id AND NOT k.in_graph) AS graph,
-       EXISTS (SELECT FROM chunk_terms t WHERE t.collection_id = c.id AND t.keys IS NULL) AS inverted
+       EXISTS (SELECT FROM chunk_terms t WHERE t.collection_id = c.id AND NOT t.in_inverted) AS inverted
 FROM collections c, embedding_spaces s
 WHERE s.status = 'active' AND c.deleted_at IS NULL AND c.chunk_count >= %(inverted_from)s
 ORDER BY c.id;
@@ -179,17 +179,14 @@ WITH batch AS (
 SELECT count(*) AS moved FROM batch;
 
 -- name: move_to_inverted
--- Moves a batch of a collection's chunks into the inverted index: their terms as keys of this collection.
+-- Moves a batch of a collection's chunks into the inverted index.
 WITH batch AS (
     SELECT t.document_id, t.ordinal FROM chunk_terms t
-    WHERE t.collection_id = %(collection_id)s AND t.keys IS NULL
+    WHERE t.collection_id = %(collection_id)s AND NOT t.in_inverted
     LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 ), moved AS (
-    UPDATE chunk_terms t SET keys = ARRAY(
-        SELECT c.number << 20 | (split_part(pair, ':', 1)::bigint - 1)
-        FROM unnest(string_to_array(substr(split_part(t.terms::text, '}', 1), 2), ',')) AS pair WHERE pair <> '')
-    FROM batch b, collections c
-    WHERE (t.document_id, t.ordinal) = (b.document_id, b.ordinal) AND c.id = t.collection_id
+    UPDATE chunk_terms t SET in_inverted = true FROM batch b
+    WHERE (t.document_id, t.ordinal) = (b.document_id, b.ordinal)
 ), marked AS (
     UPDATE collections SET has_inverted = true WHERE id = %(collection_id)s AND NOT has_inverted
 )
