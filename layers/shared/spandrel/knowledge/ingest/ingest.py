@@ -81,12 +81,13 @@ class Ingest:
             SchemaVersionError,
         ) as error:
             wait = getattr(error, "retry_after", None) or WAIT_SECONDS
-            return self._put_back(claim, error.code, wait, refund=True)
+            return self._put_back(claim.document_id, claim.owner, error.code, wait, refund=True)
         except Exception:  # noqa: BLE001 - the document must not be lost to a fault that nobody foresaw
             logger.exception("ingest failed", extra={"document_id": str(claim.document_id), "attempt": claim.attempt})
             if claim.attempt >= MAX_ATTEMPTS:
                 return self._fail(claim, SpandrelError())
-            return self._put_back(claim, SpandrelError.code, FIRST_RETRY_SECONDS * 2**claim.attempt, refund=False)
+            wait = FIRST_RETRY_SECONDS * 2**claim.attempt
+            return self._put_back(claim.document_id, claim.owner, SpandrelError.code, wait, refund=False)
         return Outcome.READY
 
     def _claim(self, task: IngestTask) -> Claim | Outcome:
@@ -101,7 +102,7 @@ class Ingest:
             "lease_seconds": self.lease_seconds,
         }
         rows = self.database.run(queries.claim_document, parameters)
-        if not rows:  # deleted while the upload was under way: leave no orphan in the bucket
+        if not rows or rows[0]["doomed"]:  # deleted while the upload was under way: leave no orphan in the bucket
             self.objects.delete([object_key(task.document_id)])
             return Outcome.NOTHING_TO_DO
         row = rows[0]
@@ -111,6 +112,8 @@ class Ingest:
             return Outcome.QUEUED_AGAIN
         if not row["claimed"]:
             return Outcome.NOTHING_TO_DO
+        if row["space_id"] is None:  # the migrations have not come to it yet
+            return self._put_back(task.document_id, owner, SchemaVersionError.code, WAIT_SECONDS, refund=True)
         return _claimed(row, owner)
 
     def _process(self, claim: Claim, patience: Patience) -> None:
@@ -142,12 +145,12 @@ class Ingest:
         failed = self.database.run(queries.fail_document, parameters)
         return Outcome.FAILED if failed else Outcome.SUPERSEDED
 
-    def _put_back(self, claim: Claim, reason: str, delay: float, *, refund: bool) -> Outcome:
+    def _put_back(self, document_id: UUID, owner: UUID, reason: str, delay: float, *, refund: bool) -> Outcome:
         # The message first: should the release fail, the lease runs out by itself and the message finds it.
-        self.queue.send(retry_message(claim.document_id), delay)
+        self.queue.send(retry_message(document_id), delay)
         self.database.run(
             queries.release_document,
-            {"document_id": claim.document_id, "owner": claim.owner, "reason": reason, "refund": refund},
+            {"document_id": document_id, "owner": owner, "reason": reason, "refund": refund},
         )
         return Outcome.QUEUED_AGAIN
 
@@ -155,6 +158,4 @@ class Ingest:
 def _claimed(row: dict[str, Any], owner: UUID) -> Claim:
     names = ("user_id", "collection_id", "name", "content_type", "version_id", "attempt", "language")
     sizes = ("chunk_size", "chunk_overlap", "space_id", "model", "dimensions")
-    if row["space_id"] is None:
-        raise SchemaVersionError("There is no active embedding space. Run the migrations.")
     return Claim(document_id=row["id"], owner=owner, **{name: row[name] for name in (*names, *sizes)})

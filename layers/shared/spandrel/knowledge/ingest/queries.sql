@@ -1,6 +1,7 @@
 -- name: claim_document
 -- Takes the document for `owner`, if this state of its object is news: newer than any seen, or seen and not finished with
--- nobody at work on it. One row if the document exists; `claimed` says whether it was taken, `busy` whether to come again.
+-- nobody at work on it. One row if the document exists; `claimed` says whether it was taken, `busy` whether to come again,
+-- `doomed` that it is being deleted.
 WITH prior AS (
     SELECT * FROM documents WHERE id = %(document_id)s FOR NO KEY UPDATE
 ), claimed AS (
@@ -28,6 +29,7 @@ SELECT p.id, p.user_id, p.collection_id, p.name, p.content_type,
        c.id IS NOT NULL AND (SELECT count(*) FROM told) = 1 AS claimed,
        c.id IS NULL AND p.status NOT IN ('deleting', 'ready', 'failed') AND p.lease_until > now()
            AND p.sequencer = coalesce(%(sequencer)s, p.sequencer) AS busy,
+       p.status = 'deleting' AS doomed,
        c.attempt, c.s3_version_id AS version_id, c.chunk_count AS live_chunks,
        l.language, l.chunk_size, l.chunk_overlap, s.id AS space_id, s.model, s.dimensions
 FROM prior p
