@@ -24,6 +24,9 @@ from tests.support.postgres import TEMPLATE, Cluster
 KILLS = 50
 DOCUMENTS = 6
 CHUNKS = 14
+HALF_VISIBLE = """
+    SELECT d.id FROM documents d LEFT JOIN chunks c ON c.document_id = d.id
+    GROUP BY d.id HAVING count(c.ordinal) <> d.chunk_count"""
 
 
 def content(number: int, variant: str) -> str:
@@ -101,9 +104,8 @@ def test_no_chunk_is_lost_or_doubled_by_workers_killed_at_random_points(
     for _ in range(KILLS):
         kill_one_at_a_random_point(nursery)
         interrupted |= {row["status"] for row in kb.rows("SELECT status FROM documents WHERE lease_until > now()")}
-        for row in kb.rows("SELECT id, chunk_count FROM documents WHERE version > 0"):
-            assert len(kb.texts(row["id"])) == row["chunk_count"], "a version is half visible"
-    assert interrupted >= {"parsing", "embedding"} or interrupted >= {"chunking", "embedding"}
+        assert kb.rows(HALF_VISIBLE) == []
+    assert "embedding" in interrupted
     assert kb.one("SELECT max(version) FROM documents") > 1
 
     # What was left is taken up again by its id alone, as upkeep does it. The worker lost is nobody's fault here.

@@ -15,8 +15,11 @@ from uuid import UUID
 
 from spandrel.database import Database
 from spandrel.knowledge.ingest import embed as embed_stage
+from spandrel.knowledge.ingest.chunk import chunk
 from spandrel.knowledge.ingest.ingest import Ingest
 from spandrel.knowledge.ingest.models import IngestTask
+from spandrel.knowledge.ingest.parse import parse
+from spandrel.knowledge.ingest.store import weigh_chunks
 from spandrel.knowledge.models import S3Object, object_key
 from tests.support.fakes import FakeEmbedder, FakeObjectStore, FakeQueue
 from tests.support.knowledge import Clock
@@ -60,6 +63,7 @@ def work(url: str, folder: Path) -> None:
 
 
 def main(url: str, folder: Path) -> None:
+    weigh_chunks("english", chunk(parse(b"Warm.", name="a.md", content_type=None)))  # the vocabulary takes its time
     for _ in sys.stdin:
         if (child := os.fork()) == 0:
             work(url, folder)
