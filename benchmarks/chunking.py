@@ -2,13 +2,12 @@
 
     python -m benchmarks.chunking [megabytes] [rounds]
 
-Rounds alternate between the two; the medians are printed. Ours parses Markdown and gives offsets, heading paths, exact
+Rounds alternate between the two; the medians are printed. Ours parses the text and gives offsets, heading paths, exact
 counts and hashes; theirs gives texts. Both use the same vocabulary, from the same file.
 """
 
 from __future__ import annotations
 
-import random
 import sys
 import time
 from collections.abc import Callable
@@ -20,35 +19,14 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "layers" / "shared"))
 SIZE, OVERLAP = 400, 60
 
 
-def prose(megabytes: float, seed: int = 7) -> str:
-    """Markdown made of sections, paragraphs, lists and tables over a vocabulary of 6,000 words with Zipf's frequencies."""
-    rng = random.Random(seed)
-    syllables = "an ber con der es fi gra hol in jo ka lum men nor ob pra qui res sta tion un ver wil xen yor zu".split()
-    vocabulary = ["".join(rng.choices(syllables, k=rng.choice((1, 1, 2, 2, 3)))) for _ in range(6000)]
-    common = "the of and to in a is that for it as was with be by on not he this are or his from at which".split()
-    weights = [1 / rank for rank in range(1, len(vocabulary) + 1)]
+def prose(megabytes: float) -> str:
+    """English with headings, lists and code: the language reference that Python carries for its `help()`, repeated."""
+    from pydoc_data.topics import topics
 
-    def sentence() -> str:
-        count = rng.randint(6, 22)
-        words = [rng.choice(common) if rng.random() < 0.45 else w for w in rng.choices(vocabulary, weights, k=count)]
-        return " ".join(words).capitalize() + rng.choice((".", ".", ".", "?", "; see 3.14 (page 27)."))
-
-    parts: list[str] = []
-    length = 0
-    while length < megabytes * 1e6:
-        kind = rng.random()
-        if kind < 0.08:
-            part = "#" * rng.randint(1, 3) + " " + " ".join(rng.choices(vocabulary, weights, k=4)).title()
-        elif kind < 0.2:
-            part = "\n".join("- " + sentence() for _ in range(rng.randint(2, 6)))
-        elif kind < 0.25:
-            cells = ["| " + " | ".join(rng.choices(vocabulary, weights, k=4)) + " |" for _ in range(8)]
-            part = "\n".join([cells[0], "|---|---|---|---|", *cells[1:]])
-        else:
-            part = " ".join(sentence() for _ in range(rng.randint(2, 9)))
-        parts.append(part)
-        length += len(part) + 2
-    return "\n\n".join(parts)
+    parts = [f"# {name.title()}\n\n{body.strip()}" for name, body in sorted(topics.items())]
+    text = "\n\n".join(parts)
+    copies = int(megabytes * 1e6 / len(text)) + 1
+    return "\n\n".join([text] * copies)[: int(megabytes * 1e6)]
 
 
 def contenders(text: str) -> dict[str, Callable[[], int]]:
@@ -66,7 +44,7 @@ def contenders(text: str) -> dict[str, Callable[[], int]]:
     data = text.encode()
 
     def ours() -> int:
-        return len(chunk(parse(data, name="text.md", content_type=None), size=SIZE, overlap=OVERLAP))
+        return len(chunk(parse(data, name="text.txt", content_type=None), size=SIZE, overlap=OVERLAP))
 
     return {"spandrel (parse and chunk)": ours, "langchain": lambda: len(splitter.split_text(text))}
 

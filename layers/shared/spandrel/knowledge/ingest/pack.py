@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from spandrel.knowledge.ingest.parse.models import Block
 from spandrel.knowledge.ingest.sentences import lines, sentences
@@ -12,8 +12,7 @@ from spandrel.knowledge.ingest.tokens import TokenMap, count
 _SLACK = 16  # by how much the quick estimate may be off before the exact count is asked
 
 
-@dataclass(frozen=True, slots=True)
-class Unit:
+class Unit(NamedTuple):
     """A stretch of text that is kept whole if it can be. `whole` tells a block from the sentences it was cut into."""
 
     start: int
@@ -48,6 +47,7 @@ class Packer:
         self._fresh = 0  # how many units at the end of `_current` no chunk has yet
         self._pending: list[Unit] = []
         self._headers: dict[tuple[int, int], str] = {}
+        self._measured = self._sure = self._perhaps = -1
 
     def pack(self) -> Iterator[tuple[int, int, str, int]]:
         """Start, end, text and token count of each chunk."""
@@ -57,12 +57,12 @@ class Packer:
         self._pending = units(self._blocks, self._start, self._end)[::-1]
         while self._pending:
             unit = self._pending.pop()
-            if self._text[unit.start : unit.end].isspace():
+            if self._text[unit.start].isspace() and self._text[unit.start : unit.end].isspace():
                 continue
             if self._fits(unit):
                 self._current.append(unit)
                 self._fresh += 1
-            elif self._current and not self._fresh:
+            elif self._current and not self._fresh and self._map.estimate(unit.start, unit.end) <= self._size:
                 self._current.pop(0)  # overlap gives way to new text
                 self._pending.append(unit)
             elif self._fresh and self._keeps(unit):
@@ -70,7 +70,7 @@ class Packer:
                 yield self._close()
             else:
                 self._divide(unit)
-                if not self._fits(self._pending[-1]) and self._fresh:
+                if self._fresh and not self._fits(self._pending[-1]):
                     yield self._close()
         if self._fresh:
             yield self._close()
@@ -86,7 +86,7 @@ class Packer:
 
     def _prefix(self, first: Unit) -> str:
         """The table header that a chunk beginning with `first` repeats."""
-        if first.header is None or first.start <= first.header[0]:
+        if not first.header or first.start <= first.header[0]:
             return ""
         if first.header not in self._headers:
             header = self._text[slice(*first.header)] + "\n"
@@ -95,14 +95,19 @@ class Packer:
 
     def _fits(self, unit: Unit) -> bool:
         first = self._current[0] if self._current else unit
-        prefix = self._prefix(first) if first.header else ""
-        room = self._size - (count(prefix) if prefix else 0)
-        estimate = self._map.estimate(first.start, unit.end)
-        if estimate <= room - _SLACK:
+        if first.start != self._measured:
+            self._measure(first)
+        if unit.end <= self._sure:
             return True
-        if estimate > room + 4 * _SLACK:
-            return False
-        return self._exact(first.start, unit.end, prefix) <= self._size
+        return unit.end <= self._perhaps and self._exact(first.start, unit.end, self._prefix(first)) <= self._size
+
+    def _measure(self, first: Unit) -> None:
+        """Looks up how far a chunk that begins with `first` reaches for sure, and how far at the most."""
+        prefix = self._prefix(first)
+        room = self._size - (count(prefix) if prefix else 0)
+        self._measured = first.start
+        self._sure = self._map.offset(first.start, room - _SLACK) if room > _SLACK else first.start
+        self._perhaps = self._map.offset(first.start, room + 4 * _SLACK)
 
     def _exact(self, start: int, end: int, prefix: str) -> int:
         start, end = self._trimmed(start, end)
@@ -133,10 +138,11 @@ class Packer:
             return
         cut = self._word_cut(unit)
         if cut is None:  # not a word of it fits here
-            self._pending.append(replace(unit, whole=False))
+            self._pending.append(unit._replace(whole=False))
+            self._current = self._current if self._fresh else []
             return
-        self._pending.append(replace(unit, start=cut, whole=False))
-        self._pending.append(replace(unit, end=cut, whole=False))
+        self._pending.append(unit._replace(start=cut, whole=False))
+        self._pending.append(unit._replace(end=cut, whole=False))
 
     def _word_cut(self, unit: Unit) -> int | None:
         """The last place in `unit` where cutting it makes its head fit, between words unless nothing else is there."""
@@ -149,7 +155,7 @@ class Packer:
                 cut = max(target, unit.start + 1)
             if cut is None:
                 return None
-            if self._fits(replace(unit, end=cut)):
+            if self._fits(unit._replace(end=cut)):
                 return cut
             room = min(room - 1, room * 7 // 8)
         return None if self._current else unit.start + 1
@@ -188,7 +194,7 @@ class Packer:
                 tokens = self._map.estimate(part.start, part.end)
                 if part.kind == "table_row" or tokens > left:
                     return tail or self._last_words(part)
-                tail.insert(0, replace(part, whole=False))
+                tail.insert(0, part._replace(whole=False))
                 left -= tokens
         return tail[1:]  # never the whole chunk again
 
@@ -199,4 +205,4 @@ class Packer:
         target = self._map.offset(unit.start, tokens - self._overlap)
         while target < unit.end and not self._text[target - 1].isspace():
             target += 1
-        return [replace(unit, start=target, whole=False)] if target < unit.end else []
+        return [unit._replace(start=target, whole=False)] if target < unit.end else []

@@ -5,11 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-_END = re.compile(
-    r"(?<![.!?\u2026])[.!?\u2026]++[\"'\u201d\u2019)\]]*+\s+"  # a full stop, its closing quotes, and blanks
-    r"|(?<![\u3002\uff01\uff1f])[\u3002\uff01\uff1f]++[\u201d\u2019\u300d\u300f)\]]*+\s*"  # scripts without blanks
-    r"|\n\s*"
-)
+_END = re.compile("[.!?\u2026\u3002\uff01\uff1f\n]++[\"'\u201d\u2019\u300d\u300f)\\]]*+\\s*+")
+_UNSPACED = frozenset("\u3002\uff01\uff1f")  # full stops of scripts that put no blank behind them
 _ABBREVIATION = re.compile(
     r"(?:^|[\s(\[])(?:e\.g|i\.e|etc|vs|cf|al|approx|no|nos|fig|figs|eq|sec|ch|vol|pp?|ed|eds|dr|mr|mrs|ms|prof|st|jr|sr"
     r"|inc|ltd|co|corp|dept|est|bzw|z\.b|d\.h|u\.s|u\.k|[a-z])\.$",
@@ -32,8 +29,12 @@ def sentences(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
 
 
 def _continues(text: str, stop: int, after: int, start: int) -> bool:
-    """Whether the full stop at `stop` belongs to an abbreviation or is followed by a small letter."""
-    if text[stop] != "." or "\n" in text[stop:after]:
+    """Whether what looks like an end at `stop` is in a number, name or abbreviation, or a small letter follows."""
+    if "\n" in text[stop:after] or text[stop] in _UNSPACED:
+        return False
+    if not text[after - 1].isspace():
+        return True
+    if text[stop] != ".":
         return False
     return text[after].islower() or bool(_ABBREVIATION.search(text[max(start, stop - _LOOK_BACK) : stop + 1]))
 

@@ -85,9 +85,15 @@ def _safe_parts(text: str) -> Iterator[str]:
     yield text[done:]
 
 
+def _blank_run(text: str) -> bool:
+    """False where `text` has no long run of blanks for certain: such a run would fill an aligned half of its length."""
+    half = _RUN // 2
+    return any(text[start : start + half].isspace() for start in range(0, len(text), half))
+
+
 def encode(text: str) -> list[int]:
     """The token ids of `text`; text that looks like a special token is ordinary text."""
-    if len(text) < _RUN or not _LONG_RUN.search(text):
+    if len(text) < _RUN or not _blank_run(text):
         return encoding().encode_ordinary(text)
     return [token for part in _safe_parts(text) for token in encoding().encode_ordinary(part)]
 

@@ -25,6 +25,12 @@ _BLANK_LINE = re.compile(r"\n(?:[^\S\n]*\n)+")
 _SAMPLE = 65536
 
 
+def blank_run(text: str, length: int) -> bool:
+    """False where `text` has no run of `length` blanks for certain: such a run would fill an aligned half of it."""
+    half = length // 2
+    return any(text[start : start + half].isspace() for start in range(0, len(text), half))
+
+
 def clean(text: str) -> str:
     """`text` with newlines as `\\n`, without NUL (Postgres refuses it), other control characters and lone
     surrogates.
@@ -35,6 +41,8 @@ def clean(text: str) -> str:
         text = text.translate(_CONTROL)
     if _UNUSABLE.search(text):
         text = _UNUSABLE.sub("\ufffd", text)
+    if not blank_run(text, 512):
+        return text
     return _LONG_BLANK.sub(lambda run: "\n\n" if "\n" in run[0] else " ", text)
 
 
