@@ -27,7 +27,7 @@ def _join(left: str, line: str) -> str:
 
 def paragraphs(page: str) -> Iterator[tuple[str, str]]:
     """Kind and text of each paragraph of a page's text, whose lines are as they are set."""
-    lines = [line.strip() for line in page.replace("\ufffe", "").replace("\r\n", "\n").split("\n")]
+    lines = [line.strip() for line in page.replace("\ufffe", "\x02\n").replace("\r\n", "\n").split("\n")]
     lengths = sorted(len(line) for line in lines if line)
     usual = lengths[int(len(lengths) * 0.9)] if lengths else 0
     current, kind, previous = "", "paragraph", ""
