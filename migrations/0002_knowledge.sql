@@ -171,10 +171,10 @@ CREATE TABLE embedding_stash (
     space_id     smallint NOT NULL,
     content_hash bytea NOT NULL,
     user_id      text NOT NULL,
-    embedding    halfvec NOT NULL,
-    PRIMARY KEY (document_id, space_id, content_hash)
+    embedding    halfvec NOT NULL
 ) WITH (toast_tuple_target = 8160);
 ALTER TABLE embedding_stash ALTER COLUMN embedding SET STORAGE EXTERNAL;
+CREATE INDEX embedding_stash_document ON embedding_stash (document_id);
 
 CALL protect_user_table('collections');
 CALL protect_user_table('documents');
@@ -192,6 +192,7 @@ GRANT CREATE ON SCHEMA public TO spandrel_system;
 ALTER TABLE chunks OWNER TO spandrel_system;
 ALTER TABLE chunk_embeddings OWNER TO spandrel_system;
 ALTER TABLE chunk_terms OWNER TO spandrel_system;
+ALTER TABLE embedding_stash OWNER TO spandrel_system;
 REVOKE CREATE ON SCHEMA public FROM spandrel_system;
 
 -- Takes a document's chunks and all that is derived from them out of the collection, its counts included.

@@ -6,7 +6,10 @@
 from __future__ import annotations
 
 import base64
+import math
 import struct
+import sys
+from array import array
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -17,8 +20,6 @@ from psycopg.pq import Format
 
 if TYPE_CHECKING:
     import psycopg
-
-MAX_HALF = 65504.0
 
 
 class HalfVector(bytes):
@@ -35,10 +36,14 @@ class HalfVector(bytes):
 
     @classmethod
     def from_floats(cls, values: Sequence[float]) -> HalfVector:
-        """Raises `ValueError` where a component does not fit a half float (|x| > 65504, NaN)."""
-        if not all(-MAX_HALF <= value <= MAX_HALF for value in values):
-            raise ValueError("a vector component is not a finite half float")
-        return cls(_packer(len(values)).pack(len(values), 0, *values))
+        """Raises `ValueError` where a component does not fit a half float (|x| > 65504, infinity, NaN)."""
+        try:
+            packed = _packer(len(values)).pack(len(values), 0, *values)
+        except (OverflowError, struct.error) as error:
+            raise ValueError("a vector component does not fit a half float") from error
+        if not math.isfinite(sum(values)):  # one infinity or NaN makes the sum one, and a sum costs little
+            raise ValueError("a vector component is not a finite number")
+        return cls(packed)
 
     @classmethod
     def from_base64(cls, text: str) -> HalfVector:
@@ -62,8 +67,14 @@ class SparseVector(bytes):
     @classmethod
     def from_items(cls, dimensions: int, indices: Sequence[int], values: Sequence[float]) -> SparseVector:
         """`indices` ascending, from 0."""
-        n = len(indices)
-        return cls(struct.pack(f">iii{n}i{n}f", dimensions, n, 0, *indices, *values))
+        head = struct.pack(">iii", dimensions, len(indices), 0)
+        return cls(head + _big_endian(array("i", indices)) + _big_endian(array("f", values)))
+
+
+def _big_endian(items: array[int] | array[float]) -> bytes:
+    if sys.byteorder == "little":
+        items.byteswap()
+    return items.tobytes()
 
 
 class _RawDumper(Dumper):

@@ -11,7 +11,7 @@ import re
 import unicodedata
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -25,13 +25,28 @@ REFERENCE_LENGTH = 120.0
 """Terms, stop words aside, of a chunk that is neither long nor short."""
 MAX_WORD = 64
 
+# ASCII text to lower-case words and blanks, in one pass over its bytes.
+_ASCII_WORDS = bytes(ord(chr(code).lower()) if code < 128 and chr(code).isalnum() else 0x20 for code in range(256))
 # A run of one script's letters or digits; CJK has no spaces, so its runs are cut into pairs.
 _WORD = re.compile(r"[぀-ヿ㐀-䶿一-鿿가-힯]+|[^\W_]+")
 _CJK = re.compile(r"[぀-ヿ㐀-䶿一-鿿가-힯]")
+_STOP = -1
+
+
+class _Terms(dict[bytes, int]):
+    """UTF-8 words met so far, with their terms: each is stemmed and hashed once, and the look-up of the others is C's."""
+
+    def __init__(self, stop: frozenset[str], stem: Callable[[str], str]) -> None:
+        super().__init__(dict.fromkeys((word.encode() for word in stop), _STOP))
+        self._stem = stem
+
+    def __missing__(self, word: bytes) -> int:
+        term = self[word] = zlib.crc32(self._stem(word.decode()[:MAX_WORD]).encode()) & (DIMENSIONS - 1)
+        return term
 
 
 class Analyzer:
-    """Words of one language to hashed terms. Words repeat, so each is stemmed and hashed once."""
+    """Words of one language to hashed terms."""
 
     _CACHE_WORDS = 200_000
 
@@ -39,40 +54,29 @@ class Analyzer:
         import Stemmer
 
         self._stop = stop_words(language)
-        self._stem = Stemmer.Stemmer(language, 0).stemWord if language != "simple" else str
-        self._seen: dict[str, int] = {}
+        self._stem: Callable[[str], str] = Stemmer.Stemmer(language, 0).stemWord if language != "simple" else str
+        self._terms = _Terms(self._stop, self._stem)
 
-    def terms(self, text: str) -> list[int]:
-        """The hashed terms of `text` in order, repeats included, stop words left out."""
-        if len(self._seen) > self._CACHE_WORDS:
-            self._seen.clear()
-        seen, found = self._seen, []
-        for word in _words(text):
-            term = seen.get(word)
-            if term is None:
-                term = seen[word] = self._term(word)
-            if term >= 0:
-                found.append(term)
+    def counts(self, text: str) -> Counter[int]:
+        """How often each hashed term occurs in `text`, stop words left out; in order of first occurrence."""
+        if len(self._terms) > self._CACHE_WORDS:
+            self._terms = _Terms(self._stop, self._stem)
+        found = Counter(map(self._terms.__getitem__, _words(text)))
+        found.pop(_STOP, None)
         return found
 
-    def _term(self, word: str) -> int:
-        if word in self._stop:
-            return -1
-        return zlib.crc32(self._stem(word).encode()) & (DIMENSIONS - 1)
+
+def _words(text: str) -> list[bytes]:
+    if text.isascii():
+        return text.encode().translate(_ASCII_WORDS).split()
+    words: list[str] = _WORD.findall(unicodedata.normalize("NFKC", text).lower())
+    if _CJK.search(text):
+        words = [piece for word in words for piece in (_pairs(word) if _CJK.match(word) else (word,))]
+    return [word.encode("utf-8", "replace") for word in words]
 
 
-def _words(text: str) -> Iterator[str]:
-    if not text.isascii():
-        text = unicodedata.normalize("NFKC", text)
-        if _CJK.search(text):
-            for word in _WORD.findall(text.lower()):
-                if _CJK.match(word) and len(word) > 1:
-                    yield from (word[i : i + 2] for i in range(len(word) - 1))
-                else:
-                    yield word[:MAX_WORD]
-            return
-    for word in _WORD.findall(text.lower()):
-        yield word if len(word) <= MAX_WORD else word[:MAX_WORD]
+def _pairs(run: str) -> list[str]:
+    return [run[i : i + 2] for i in range(len(run) - 1)] or [run]
 
 
 @lru_cache(maxsize=len(LANGUAGES))
@@ -80,13 +84,14 @@ def analyzer(language: str) -> Analyzer:
     return Analyzer(language)
 
 
-def weigh(terms: list[int]) -> SparseVector:
-    """One chunk's terms as the document side of BM25."""
-    counts = Counter(terms)
-    norm = K1 * (1 - B + B * len(terms) / REFERENCE_LENGTH)
-    ordered = sorted(counts.items())
-    weights = [count * (K1 + 1) / (count + norm) for _, count in ordered]
-    return SparseVector.from_items(DIMENSIONS, [term for term, _ in ordered], weights)
+def weigh(counts: Counter[int]) -> SparseVector:
+    """One chunk's term counts as the document side of BM25."""
+    norm = K1 * (1 - B + B * counts.total() / REFERENCE_LENGTH)
+    terms = sorted(counts)
+    occurrences = [counts[term] for term in terms]
+    # Few distinct counts occur, so each weight is worked out once.
+    saturated = {count: count * (K1 + 1) / (count + norm) for count in set(occurrences)}
+    return SparseVector.from_items(DIMENSIONS, terms, [saturated[count] for count in occurrences])
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +106,7 @@ def query_terms(text: str) -> QueryTerms:
     terms: list[int] = []
     languages: list[str] = []
     for language in LANGUAGES:
-        found = dict.fromkeys(analyzer(language).terms(text))
+        found = analyzer(language).counts(text)
         terms += found
         languages += [language] * len(found)
     return QueryTerms(terms, languages)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from spandrel.binary_copy import int2
 from spandrel.database import Database
 from spandrel.errors import EmbeddingRejectedError, EmbeddingUnavailableError
 from spandrel.knowledge.ingest.chunk import Chunk
@@ -117,15 +118,6 @@ def _renew(database: Database, claim: Claim, lease_seconds: float) -> None:
 
 
 def _stash(database: Database, claim: Claim, vectors: dict[bytes, HalfVector]) -> None:
+    document, space, user = claim.document_id.bytes, int2(claim.space_id), claim.user_id.encode()
     with database.transaction() as tx:
-        for hash_, vector in vectors.items():
-            tx.execute(
-                queries.stash_vector,
-                {
-                    "document_id": claim.document_id,
-                    "space_id": claim.space_id,
-                    "user_id": claim.user_id,
-                    "content_hash": hash_,
-                    "embedding": vector,
-                },
-            )
+        tx.copy(queries.copy_stash, ((document, space, hash_, user, vector) for hash_, vector in vectors.items()))

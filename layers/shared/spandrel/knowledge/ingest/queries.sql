@@ -66,11 +66,9 @@ FROM (
     WHERE document_id = %(document_id)s AND space_id = %(space_id)s AND content_hash = ANY (%(hashes)s)
 ) known;
 
--- name: stash_vector
--- Keeps a vector that was paid for until the document is published.
-INSERT INTO embedding_stash (document_id, space_id, content_hash, user_id, embedding)
-VALUES (%(document_id)s, %(space_id)s, %(content_hash)s, %(user_id)s, %(embedding)s)
-ON CONFLICT DO NOTHING;
+-- name: copy_stash
+-- Keeps vectors that were paid for until the document is published.
+COPY embedding_stash (document_id, space_id, content_hash, user_id, embedding) FROM STDIN (FORMAT binary);
 
 -- name: lock_for_publish
 -- Holds the document until commit and clears the way. No row: it is no longer this worker's.
@@ -99,7 +97,7 @@ FROM chunk_embeddings WHERE document_id = %(document_id)s AND space_id = %(space
 -- Makes what was copied the live version: counts, status and event, with the caller's commit.
 WITH terms AS (
     INSERT INTO document_terms (document_id, user_id, collection_id, terms, counts)
-    VALUES (%(document_id)s, %(user_id)s, %(collection_id)s, %(terms)s, %(counts)s)
+    VALUES (%(document_id)s, %(user_id)s, %(collection_id)s, %(terms)s::integer[], %(counts)s::integer[])
 ), cleared AS (
     DELETE FROM embedding_stash WHERE document_id = %(document_id)s
 ), counted AS (

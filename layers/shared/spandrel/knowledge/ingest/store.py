@@ -48,8 +48,8 @@ def publish(database: Database, claim: Claim, version: Version) -> None:
                 "content_type": version.content_type,
                 "chunks": len(version.chunks),
                 "tokens": sum(chunk.token_count for chunk in version.chunks),
-                "terms": terms,
-                "counts": [weighed.counts[term] for term in terms],
+                "terms": _array(terms),
+                "counts": _array([weighed.counts[term] for term in terms]),
             },
         )
     row = published.fetchone()
@@ -59,12 +59,17 @@ def publish(database: Database, claim: Claim, version: Version) -> None:
 
 def weigh_chunks(language: str, chunks: Sequence[Chunk]) -> Weighed:
     """Headings count as words of their chunk: a section's title is often what a question names."""
-    weights, counts, of = [], Counter[int](), analyzer(language).terms
+    weights, chunks_with, counts_of = [], Counter[int](), analyzer(language).counts
     for chunk in chunks:
-        terms = of(contextual_text(chunk))
-        weights.append(weigh(terms))
-        counts.update(set(terms))
-    return Weighed(weights, counts)
+        counts = counts_of(contextual_text(chunk))
+        weights.append(weigh(counts))
+        chunks_with.update(counts.keys())
+    return Weighed(weights, chunks_with)
+
+
+def _array(items: Sequence[int]) -> str:
+    """An integer[] literal: a dumper an item would take longer than the whole statement."""
+    return f"{{{','.join(map(str, items))}}}"
 
 
 def _copy(tx: Transaction, claim: Claim, version: Version, weighed: Weighed) -> None:

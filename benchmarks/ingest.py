@@ -1,0 +1,180 @@
+"""Ingest beside langchain-postgres: the store stage alone, and whole documents with one embedding server for both.
+
+Both write to the same Postgres, in the same run, in turn. Chunks a second, and the ratio.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+import uuid
+from collections.abc import Callable
+
+import psycopg
+from langchain_core.documents import Document as PeerDocument
+from langchain_core.embeddings import Embeddings
+from langchain_openai import OpenAIEmbeddings
+from langchain_postgres import PGEngine, PGVectorStore
+from langchain_text_splitters import RecursiveCharacterTextSplitter
+
+from benchmarks import server
+from benchmarks.corpus import Corpus, chunks_of, half_vectors
+from benchmarks.embedding_server import embedding_server
+from benchmarks.peers import use_bundled_vocabulary
+from spandrel.adapters.openai_embeddings import OpenAIEmbedder
+from spandrel.knowledge.ingest.embed import Patience
+from spandrel.knowledge.ingest.ingest import Ingest
+from spandrel.knowledge.ingest.models import Claim, IngestTask, Version
+from spandrel.knowledge.ingest.store import publish
+from spandrel.knowledge.models import S3Object, object_key
+from spandrel.settings import EmbeddingSettings
+
+DIMENSIONS = 1536
+ROUNDS = 3
+STORE_CHUNKS = 2000
+STORE_CHUNKS_PEER = 500
+DOCUMENTS = 12
+WORDS_A_DOCUMENT = 60_000
+PEER_SHARE = 6  # the peer gets this part of the documents: it is that much slower
+
+
+class Canned(Embeddings):
+    """Vectors that are there already: only the store is measured."""
+
+    def __init__(self, vectors: list[list[float]]) -> None:
+        self._vectors = vectors
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        return self._vectors[: len(texts)]
+
+    def embed_query(self, text: str) -> list[float]:
+        return self._vectors[0]
+
+
+class Memory:
+    """An object store and a queue without a network."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+
+    def read(self, key: str, version_id: str | None) -> bytes:
+        return self.files[key]
+
+    def send(self, body: object, delay_seconds: float = 0) -> None:
+        raise AssertionError("nothing is to be queued again")
+
+
+def new_collection(url: str) -> uuid.UUID:
+    with psycopg.connect(url, autocommit=True) as connection:
+        row = connection.execute(
+            "INSERT INTO collections (user_id, name) VALUES ('bench', %s) RETURNING id", [uuid.uuid4().hex]
+        ).fetchone()
+    return row[0]
+
+
+def new_document(url: str, collection_id: uuid.UUID, status: str, owner: uuid.UUID | None) -> uuid.UUID:
+    with psycopg.connect(url, autocommit=True) as connection:
+        row = connection.execute(
+            "INSERT INTO documents (user_id, collection_id, name, status, lease_owner)"
+            " VALUES ('bench', %s, 'bench.txt', %s, %s) RETURNING id",
+            [collection_id, status, owner],
+        ).fetchone()
+    return row[0]
+
+
+def peer_store(url: str, embeddings: Embeddings) -> PGVectorStore:
+    engine = PGEngine.from_connection_string(url.replace("postgresql://", "postgresql+psycopg://"))
+    table = f"peer_{uuid.uuid4().hex}"
+    engine.init_vectorstore_table(table, vector_size=DIMENSIONS)
+    return PGVectorStore.create_sync(engine, embeddings, table)
+
+
+def store_stage(url: str) -> None:
+    corpus, database = Corpus(DIMENSIONS), server.as_role(url, "spandrel_system")
+    vectors = corpus.vectors(STORE_CHUNKS)
+    texts, halves = corpus.texts(STORE_CHUNKS), half_vectors(vectors)
+    chunks = chunks_of(texts)
+    peer = peer_store(url, Canned(vectors.tolist()))
+    peer_documents = [PeerDocument(text) for text in texts[:STORE_CHUNKS_PEER]]
+
+    def ours() -> int:
+        owner, collection_id = uuid.uuid4(), new_collection(url)
+        document_id = new_document(url, collection_id, "embedding", owner)
+        claim = Claim(
+            document_id, owner, "bench", collection_id, "", None, None, 1, "english", 400, 60, 1, "bench", DIMENSIONS
+        )
+        publish(database, claim, Version("text/plain", chunks, halves))
+        return STORE_CHUNKS
+
+    def theirs() -> int:
+        peer.add_documents(peer_documents)
+        return STORE_CHUNKS_PEER
+
+    compare("store stage", ours, theirs)
+
+
+def whole_ingest(url: str, embeddings_url: str) -> None:
+    corpus, database = Corpus(DIMENSIONS), server.as_role(url, "spandrel_system")
+    words = corpus.texts(DOCUMENTS * WORDS_A_DOCUMENT // 180)
+    share = len(words) // DOCUMENTS
+    files = ["\n\n".join(words[n * share : (n + 1) * share]) for n in range(DOCUMENTS)]
+    settings = EmbeddingSettings("bench", DIMENSIONS, embeddings_url, "none", None, 60)
+    memory = Memory()
+    ingest = Ingest(database, memory, OpenAIEmbedder(settings, lambda: "none"), memory)  # type: ignore[arg-type]
+    splitter = RecursiveCharacterTextSplitter.from_tiktoken_encoder("cl100k_base", chunk_size=400, chunk_overlap=60)
+    peer = peer_store(
+        url,
+        OpenAIEmbeddings(
+            model="bench", api_key="none", base_url=embeddings_url, check_embedding_ctx_length=False, chunk_size=2048
+        ),
+    )
+
+    def ours() -> int:
+        collection_id = new_collection(url)
+        for text in files:
+            document_id = new_document(url, collection_id, "awaiting_upload", None)
+            key = object_key(document_id)
+            memory.files[key] = text.encode()
+            source = S3Object(key, None, "etag", len(text), "1".rjust(32, "0"))
+            ingest.run(IngestTask(document_id, source), Patience(lambda: 600.0))
+        with psycopg.connect(url) as connection:
+            return connection.execute(
+                "SELECT chunk_count FROM collections WHERE id = %s", [collection_id]
+            ).fetchone()[0]
+
+    def theirs() -> int:
+        pieces = [piece for text in files[: DOCUMENTS // PEER_SHARE] for piece in splitter.split_text(text)]
+        peer.add_documents([PeerDocument(piece) for piece in pieces])
+        return len(pieces)
+
+    compare("whole ingest", ours, theirs)
+
+
+def compare(name: str, ours: Callable[[], int], theirs: Callable[[], int]) -> None:
+    """Rounds in turn, so that a drifting machine drifts for both; medians of the rates and of the ratios."""
+    rates: list[tuple[float, float]] = []
+    for number in range(ROUNDS + 1):
+        pair = (rate(ours), rate(theirs))
+        if number:  # the first round warms up
+            rates.append(pair)
+    mine, peers = (statistics.median(each) for each in zip(*rates, strict=True))
+    ratio = statistics.median(a / b for a, b in rates)
+    print(f"{name}: {mine:,.0f} chunks/s, langchain-postgres {peers:,.0f} chunks/s, ratio {ratio:.1f}", flush=True)
+
+
+def rate(run: Callable[[], int]) -> float:
+    begin = time.perf_counter()
+    count = run()
+    return count / (time.perf_counter() - begin)
+
+
+def main() -> None:
+    use_bundled_vocabulary()
+    with server.postgres() as address, embedding_server(18099, DIMENSIONS) as embeddings_url:
+        url = server.fresh_database(address, "ingest", "bench", DIMENSIONS)
+        store_stage(url)
+        whole_ingest(url, embeddings_url)
+
+
+if __name__ == "__main__":
+    main()
