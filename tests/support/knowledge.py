@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Any, cast
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import msgspec
 import psycopg
@@ -12,17 +12,20 @@ from psycopg.rows import dict_row
 from spandrel.database import Database
 from spandrel.knowledge.collections import Collections
 from spandrel.knowledge.documents import Documents
+from spandrel.knowledge.ingest.chunk import Chunk, content_hash
 from spandrel.knowledge.ingest.embed import Patience
 from spandrel.knowledge.ingest.ingest import Ingest, Outcome
-from spandrel.knowledge.ingest.models import IngestTask, PurgeTask
+from spandrel.knowledge.ingest.models import Claim, IngestTask, PurgeTask, Version
 from spandrel.knowledge.ingest.notifications import parse_notification
+from spandrel.knowledge.ingest.store import publish
 from spandrel.knowledge.models import Collection, Document, object_key
 from spandrel.knowledge.purge import Purge
 from spandrel.knowledge.search.models import SearchAnswer, SearchRequest
 from spandrel.knowledge.search.search import Search
 from spandrel.knowledge.store import NewCollection, NewFile
 from spandrel.knowledge.upkeep import Upkeep
-from tests.support.fakes import FakeEmbedder, FakeObjectStore, FakeQueue
+from spandrel.vectors import HalfVector
+from tests.support.fakes import FakeEmbedder, FakeObjectStore, FakeQueue, bag_of_words
 from tests.support.postgres import settings_for
 
 ADA = "ada"
@@ -151,3 +154,34 @@ class KnowledgeBase:
     def requeue_now(self, document_id: UUID) -> None:
         """Lets the lease run out."""
         self.rows("UPDATE documents SET lease_until = now() - interval '1 second' WHERE id = %s", document_id)
+
+    def publish(
+        self, collection: Collection, texts: list[str], *, user: str = ADA, attributes: dict[str, Any] | None = None
+    ) -> UUID:
+        """A ready document whose chunks are `texts`, by the store stage alone: for corpora too large to parse."""
+        document_id, owner = self.announce(collection, user=user, attributes=attributes), uuid4()
+        self.rows("UPDATE documents SET status = 'embedding', lease_owner = %s WHERE id = %s", owner, document_id)
+        [space] = self.rows("SELECT * FROM embedding_spaces WHERE status = 'active'")
+        claim = Claim(
+            document_id=document_id,
+            owner=owner,
+            user_id=user,
+            collection_id=collection.id,
+            name="a.md",
+            content_type=None,
+            version_id=None,
+            attempt=1,
+            language=collection.language,
+            chunk_size=collection.chunk_size,
+            chunk_overlap=collection.chunk_overlap,
+            space_id=space["id"],
+            model=space["model"],
+            dimensions=space["dimensions"],
+        )
+        chunks = [
+            Chunk(n, text, 0, len(text), (), None, len(text.split()), content_hash((), text))
+            for n, text in enumerate(texts)
+        ]
+        vectors = [HalfVector.from_floats(bag_of_words(text)) for text in texts]
+        publish(self.system, claim, Version("text/plain", chunks, vectors))
+        return document_id

@@ -1,0 +1,433 @@
+"""Search on real Postgres: scores, recall, fusion, limits of what is seen."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from spandrel.errors import EmbeddingRejectedError, EmbeddingUnavailableError, NotFoundError
+from spandrel.knowledge.ingest import store as store_stage
+from spandrel.knowledge.search.models import Hit
+from spandrel.knowledge.terms import analyzer
+from spandrel.knowledge.upkeep import Upkeep
+from spandrel.vectors import HalfVector
+from tests.support import bm25
+from tests.support.fakes import bag_of_words
+from tests.support.knowledge import ADA, BOB, KnowledgeBase
+
+WHALES = [
+    "Whales sing long songs in the deep sea.",
+    "A whale, a whale, a whale!",
+    "Sharks do not sing.",
+    "The sea is deep and the songs are long, and long is the way of the whales that sing in it.",
+    "Nothing of the kind.",
+]
+
+
+def promote(kb: KnowledgeBase) -> None:
+    """Moves everything into the HNSW and the inverted index, however small the collection."""
+    Upkeep(kb.system, kb.objects, kb.queue, graph_from=1, inverted_from=1).run(60)
+
+
+def text_scores(kb: KnowledgeBase, query: str, **more: Any) -> list[float]:
+    answer = kb.find(query, mode="text", **{"top_k": 50} | more)
+    return [hit.parts.bm25 or 0 for hit in answer.hits]
+
+
+def english(word: str) -> int:
+    """The hashed term of a word in an English collection."""
+    [term] = analyzer("english").counts(word)
+    return term
+
+
+def texts(hits: list[Hit]) -> list[str]:
+    return [hit.text for hit in hits]
+
+
+# -- BM25
+
+
+@pytest.mark.parametrize("query", ["whales", "sing songs", "the deep sea", "whale whale kind", "sharks or whales"])
+@pytest.mark.parametrize("promoted", [False, True])
+def test_scores_equal_a_reference_bm25(kb: KnowledgeBase, query: str, promoted: bool) -> None:
+    kb.publish(kb.collection(), WHALES)
+    if promoted:
+        promote(kb)
+    answer = kb.find(query, mode="text", top_k=50)
+    assert answer.text_path == ("inverted" if promoted else "scan")
+    assert [hit.parts.bm25 for hit in answer.hits] == pytest.approx(bm25.best(WHALES, query, 50), rel=1e-4)
+
+
+def test_scores_belong_to_the_chunks_that_have_them(kb: KnowledgeBase) -> None:
+    kb.publish(kb.collection(), WHALES)
+    expected = bm25.scores(WHALES, "whales sing")
+    found = {hit.ordinal: hit.parts.bm25 for hit in kb.find("whales sing", mode="text").hits}
+    assert found == pytest.approx({n: score for n, score in enumerate(expected) if score > 0}, rel=1e-4)
+
+
+def test_several_collections_are_scored_as_one(kb: KnowledgeBase) -> None:
+    kb.publish(kb.collection(name="one"), WHALES[:2])
+    kb.publish(kb.collection(name="two"), WHALES[2:])
+    assert text_scores(kb, "whales sing") == pytest.approx(bm25.best(WHALES, "whales sing", 50), rel=1e-4)
+
+
+def test_a_collection_is_scored_by_itself(kb: KnowledgeBase) -> None:
+    one = kb.collection(name="one")
+    kb.publish(one, WHALES[:2])
+    kb.publish(kb.collection(name="two"), WHALES[2:])
+    found = text_scores(kb, "whales sing", collections=[str(one.id)])
+    assert found == pytest.approx(bm25.best(WHALES[:2], "whales sing", 50), rel=1e-4)
+
+
+def test_a_filter_does_not_change_what_a_word_is_worth(kb: KnowledgeBase) -> None:
+    collection = kb.collection()
+    kb.publish(collection, WHALES[:2], attributes={"kind": "whale"})
+    kb.publish(collection, WHALES[2:], attributes={"kind": "other"})
+    for promoted in (False, True):
+        if promoted:
+            promote(kb)
+        expected = [score for score in bm25.scores(WHALES, "whales sing")[:2] if score > 0]
+        found = text_scores(kb, "whales sing", filter={"kind": "whale"})
+        assert found == pytest.approx(sorted(expected, reverse=True), rel=1e-4)
+
+
+@pytest.mark.parametrize("fold_after", [1, 1000])
+@pytest.mark.parametrize("promoted", [False, True])
+def test_scores_follow_deletions_and_new_versions(
+    kb: KnowledgeBase, monkeypatch: pytest.MonkeyPatch, fold_after: int, promoted: bool
+) -> None:
+    monkeypatch.setattr(store_stage, "FOLD_AFTER_DOCUMENTS", fold_after)
+    collection = kb.collection()
+    documents = [kb.add(collection, text, name=f"{n}.txt") for n, text in enumerate(WHALES)]
+    if promoted:
+        promote(kb)
+    kb.documents.delete(ADA, documents[1])
+    kb.upload(documents[2], "Sharks sing of whales.")
+    kb.add(collection, "Whale songs.", name="new.txt")
+    now = [WHALES[0], "Sharks sing of whales.", *WHALES[3:], "Whale songs."]
+    for query in ("whales", "sharks sing", "long songs"):
+        assert text_scores(kb, query) == pytest.approx(bm25.best(now, query, 50), rel=1e-4)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_inverted_index_finds_what_reading_everything_finds(kb: KnowledgeBase, seed: int) -> None:
+    """MaxScore leaves out what cannot reach the best places, and nothing else."""
+    corpus = bm25.Zipf(seed)
+    passages = [corpus.text() for _ in range(2500)]
+    kb.publish(kb.collection(), passages)
+    queries = [corpus.query() for _ in range(15)]
+    scanned = [text_scores(kb, query) for query in queries]
+    promote(kb)
+    assert kb.find(queries[0], mode="text").text_path == "inverted"
+    for query, expected in zip(queries, scanned, strict=True):
+        assert text_scores(kb, query) == pytest.approx(expected, rel=1e-6)
+    assert scanned[0] == pytest.approx(bm25.best(passages, queries[0], 50), rel=1e-3)
+
+
+def test_what_is_not_in_the_inverted_index_yet_is_found_beside_what_is(kb: KnowledgeBase) -> None:
+    collection = kb.collection()
+    kb.publish(collection, WHALES[:3])
+    promote(kb)
+    kb.publish(collection, WHALES[3:])
+    answer = kb.find("whales sing", mode="text", top_k=50)
+    assert answer.text_path == "inverted"
+    assert [hit.parts.bm25 for hit in answer.hits] == pytest.approx(bm25.best(WHALES, "whales sing", 50), rel=1e-4)
+
+
+def test_the_inverted_index_obeys_a_list_of_documents(kb: KnowledgeBase) -> None:
+    """Only filters that leave very much go this way; here it is asked for by name."""
+    collection = kb.collection()
+    documents = [kb.publish(collection, [text]) for text in WHALES]
+    promote(kb)
+    rows = kb.app.run(
+        b"SELECT document_id, score FROM matching_chunks(%s::int[], %s, %s, 50, true)",
+        [[english("whales")], [collection.id], documents[1:3]],
+        user_id=ADA,
+    )
+    assert [row["document_id"] for row in rows] == [documents[1]]
+    assert rows[0]["score"] == pytest.approx(bm25.scores(WHALES, "whales")[1], rel=1e-4)
+
+
+# -- vectors
+
+
+def similarities(passages: list[str], query: str) -> list[float]:
+    asked = HalfVector.from_floats(bag_of_words(query)).to_list()
+    stored = [HalfVector.from_floats(bag_of_words(text)).to_list() for text in passages]
+    return sorted((sum(a * b for a, b in zip(asked, vector, strict=True)) for vector in stored), reverse=True)
+
+
+def test_vector_scores_of_a_small_collection_are_exact(kb: KnowledgeBase) -> None:
+    corpus = bm25.Zipf(7, vocabulary=200)
+    passages = [corpus.text(12) for _ in range(300)]
+    kb.publish(kb.collection(), passages)
+    for query in (corpus.query() for _ in range(10)):
+        answer = kb.find(query, mode="vector", top_k=20)
+        assert answer.vector_path == "codes"
+        found = [hit.parts.similarity for hit in answer.hits]
+        assert found == pytest.approx(similarities(passages, query)[:20], abs=2e-3)
+
+
+def test_vector_search_obeys_a_filter_exactly(kb: KnowledgeBase) -> None:
+    collection, corpus = kb.collection(), bm25.Zipf(8, vocabulary=200)
+    groups = {kind: [corpus.text(12) for _ in range(60)] for kind in ("a", "b", "c")}
+    for kind, passages in groups.items():
+        kb.publish(collection, passages, attributes={"kind": kind})
+    query = corpus.query()
+    answer = kb.find(query, mode="vector", top_k=20, filter={"kind": "b"})
+    assert {hit.attributes["kind"] for hit in answer.hits} == {"b"}
+    found = [hit.parts.similarity for hit in answer.hits]
+    assert found == pytest.approx(similarities(groups["b"], query)[:20], abs=2e-3)
+
+
+@pytest.mark.parametrize("filtered", [False, True])
+def test_recall_through_the_graph(kb: KnowledgeBase, filtered: bool) -> None:
+    """The graph is for collections larger than a test makes; here it is asked for by name."""
+    collection, dice = kb.collection(), random.Random(3)
+    passages = [" ".join(f"word{dice.randrange(400)}" for _ in range(12)) for _ in range(1500)]
+    documents = [kb.publish(collection, passages[n : n + 500]) for n in range(0, 1500, 500)]
+    promote(kb)
+    kb.publish(collection, passages[:10])  # some that are not in the graph yet
+    known = documents[:2] if filtered else None
+    hits = expected = 0
+    for _ in range(20):
+        query = HalfVector.from_floats(bag_of_words(" ".join(f"word{dice.randrange(400)}" for _ in range(8))))
+        exact = kb.rows(
+            """SELECT 1 - (embedding::halfvec(64) <=> %s::text::halfvec(64)) AS similarity FROM chunk_embeddings
+               WHERE %s::uuid[] IS NULL OR document_id = ANY (%s) ORDER BY 1 DESC LIMIT 10""",
+            str(query.to_list()),
+            known,
+            known,
+        )
+        near = kb.app.run(
+            b"""SELECT n.similarity FROM embedding_spaces s,
+                nearest_chunks(s, %(query)s::halfvec, %(collections)s, %(documents)s::uuid[], 40, true) n
+                WHERE s.status = 'active' ORDER BY n.similarity DESC LIMIT 10""",
+            {"query": query, "collections": [collection.id], "documents": known},
+            user_id=ADA,
+        )
+        expected += len(exact)
+        # Many are equally near, so what counts is how near.
+        hits += sum(row["similarity"] >= exact[-1]["similarity"] - 1e-6 for row in near)
+    assert hits / expected >= 0.95
+
+
+def test_promotion_loses_and_doubles_nothing(kb: KnowledgeBase) -> None:
+    kb.publish(kb.collection(), WHALES)
+    before = kb.find("whales sing", top_k=50).hits
+    promote(kb)
+    assert kb.find("whales sing", top_k=50).hits == before
+
+
+# -- fusion
+
+
+def test_hybrid_scores_are_reciprocal_rank_fusion(kb: KnowledgeBase) -> None:
+    kb.publish(kb.collection(), WHALES)
+    hits = kb.find("whales sing", top_k=50).hits
+    assert len(hits) == len(WHALES)
+    for hit in hits:
+        ranks = [rank for rank in (hit.parts.vector_rank, hit.parts.text_rank) if rank is not None]
+        assert hit.score == pytest.approx(sum(1 / (60 + rank) for rank in ranks) * 61 / 2, abs=1e-6)
+    assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+
+
+def test_ranks_are_those_of_each_half_alone(kb: KnowledgeBase) -> None:
+    kb.publish(kb.collection(), WHALES)
+    hybrid = {hit.ordinal: hit.parts for hit in kb.find("whales sing", top_k=50).hits}
+    for rank, hit in enumerate(kb.find("whales sing", mode="vector", top_k=50).hits, 1):
+        assert (hybrid[hit.ordinal].vector_rank, hybrid[hit.ordinal].similarity) == (rank, hit.parts.similarity)
+    for rank, hit in enumerate(kb.find("whales sing", mode="text", top_k=50).hits, 1):
+        assert (hybrid[hit.ordinal].text_rank, hybrid[hit.ordinal].bm25) == (rank, hit.parts.bm25)
+
+
+def test_with_one_half_alone_its_own_score_counts(kb: KnowledgeBase) -> None:
+    kb.publish(kb.collection(), WHALES)
+    vector, text = (kb.find("whales sing", mode=mode).hits[0] for mode in ("vector", "text"))
+    assert vector.score == pytest.approx(vector.parts.similarity, abs=1e-6)
+    assert (vector.parts.bm25, vector.parts.text_rank) == (None, None)
+    assert text.score == pytest.approx(text.parts.bm25, abs=1e-6)
+    assert (text.parts.similarity, text.parts.vector_rank) == (None, None)
+
+
+def test_text_mode_asks_for_no_vector(kb: KnowledgeBase) -> None:
+    kb.publish(kb.collection(), WHALES)
+    answer = kb.find("whales", mode="text")
+    assert kb.embedder.calls == []
+    assert answer.vector_path is None
+
+
+def test_vector_mode_reads_no_words(kb: KnowledgeBase) -> None:
+    kb.publish(kb.collection(), WHALES)
+    assert kb.find("whales", mode="vector").text_path is None
+
+
+@pytest.mark.parametrize("top_k", [1, 3, 50])
+def test_no_more_than_top_k_hits(kb: KnowledgeBase, top_k: int) -> None:
+    kb.publish(kb.collection(), WHALES)
+    assert len(kb.find("whales sing", top_k=top_k).hits) == min(top_k, len(WHALES))
+
+
+@pytest.mark.parametrize("mode", ["hybrid", "vector", "text"])
+def test_hits_below_the_threshold_are_left_out(kb: KnowledgeBase, mode: str) -> None:
+    kb.publish(kb.collection(), WHALES)
+    every = kb.find("whales sing", mode=mode, top_k=50).hits
+    threshold = every[1].score
+    kept = kb.find("whales sing", mode=mode, top_k=50, score_threshold=threshold - 1e-6).hits
+    assert kept == [hit for hit in every if hit.score >= threshold]
+    assert kb.find("whales sing", mode=mode, score_threshold=1000).hits == []
+
+
+# -- what a hit tells
+
+
+def test_a_hit_can_be_shown_in_its_place(kb: KnowledgeBase) -> None:
+    content = "# Sea\n\nWater.\n\n## Whales\n\nWhales sing.\n"
+    collection = kb.collection()
+    document = kb.add(collection, content, name="sea.md", attributes={"year": 1851})
+    hit = kb.find("whales sing", mode="text").hits[0]
+    assert (hit.document_id, hit.document_name, hit.collection_id) == (document, "sea.md", collection.id)
+    assert hit.heading_path == ["Sea", "Whales"]
+    assert hit.text == content[hit.start_offset : hit.end_offset]
+    assert (hit.page, hit.attributes) == (None, {"year": 1851})
+
+
+def test_a_heading_above_finds_its_section(kb: KnowledgeBase) -> None:
+    words = " ".join(f"filler{n}" for n in range(300))
+    kb.add(kb.collection(chunk_size=50, chunk_overlap=0), f"# Cetology\n\n{words}\n")
+    assert len(kb.find("cetology", mode="text", top_k=50).hits) > 3
+
+
+def test_timings_are_told(kb: KnowledgeBase) -> None:
+    kb.publish(kb.collection(), WHALES)
+    timings = kb.find("whales").timings
+    assert 0 <= timings.filter_ms + timings.vector_ms + timings.text_ms <= timings.database_ms <= timings.total_ms
+
+
+# -- whose it is
+
+
+def test_other_users_chunks_neither_appear_nor_count(kb: KnowledgeBase) -> None:
+    kb.publish(kb.collection(), WHALES)
+    before = kb.find("whales sing", top_k=50).hits
+    kb.publish(kb.collection(BOB), ["Whales sing whales sing.", *(f"whale {n}" for n in range(50))], user=BOB)
+    assert kb.find("whales sing", top_k=50).hits == before
+    promote(kb)
+    assert kb.find("whales sing", top_k=50).hits == before
+    assert len(kb.find("whales sing", BOB, top_k=50, mode="text").hits) == 50
+
+
+def test_the_inverted_index_is_closed_to_other_users(kb: KnowledgeBase) -> None:
+    """Its function runs with its owner's rights, so it has to hold the scope itself."""
+    collection = kb.collection()
+    kb.publish(collection, WHALES)
+    promote(kb)
+    term = english("whales")
+    read = (
+        b"SELECT count(*) AS n FROM matching_inverted(ARRAY[%s::int],"
+        b" ('{' || %s + 1 || ':1}/1048576')::sparsevec, %s, NULL, 50)"
+    )
+    for user, seen in ((ADA, 3), (BOB, 0), (None, 0)):
+        assert kb.app.run(read, [term, term, [collection.id]], user_id=user) == [{"n": seen}]
+
+
+@pytest.mark.parametrize("mode", ["hybrid", "vector", "text"])
+def test_collections_that_are_unknown_foreign_or_deleted_are_named(kb: KnowledgeBase, mode: str) -> None:
+    mine, gone, foreign = kb.collection(name="mine"), kb.collection(name="gone"), kb.collection(BOB)
+    kb.collections.delete(ADA, gone.id)
+    for missing in (uuid4(), gone.id, foreign.id):
+        with pytest.raises(NotFoundError) as caught:
+            kb.find("whales", mode=mode, collections=[str(mine.id), str(missing)])
+        assert caught.value.members == {"collections": [str(missing)]}
+
+
+def test_a_deleted_collection_is_not_searched(kb: KnowledgeBase) -> None:
+    collection = kb.collection()
+    kb.publish(collection, WHALES)
+    kb.collections.delete(ADA, collection.id)
+    assert kb.find("whales").hits == []
+
+
+def test_a_user_without_collections_finds_nothing(kb: KnowledgeBase) -> None:
+    assert kb.find("whales").hits == []
+
+
+def test_an_empty_collection_has_no_hits(kb: KnowledgeBase) -> None:
+    assert kb.find("whales", collections=[str(kb.collection().id)]).hits == []
+
+
+# -- languages
+
+
+def test_words_are_stemmed_by_the_collection_s_language(kb: KnowledgeBase) -> None:
+    kb.publish(kb.collection(name="de", language="german"), ["Die Häuser am See waren alt."])
+    kb.publish(kb.collection(name="en"), ["The houses by the lake were old."])
+    assert texts(kb.find("Haus", mode="text").hits) == ["Die Häuser am See waren alt."]
+    assert texts(kb.find("house", mode="text").hits) == ["The houses by the lake were old."]
+
+
+def test_a_stop_word_of_one_language_is_a_word_of_another(kb: KnowledgeBase) -> None:
+    kb.publish(kb.collection(name="de", language="german"), ["Er war da.", "Kein Wort."])
+    english = kb.collection(name="en")
+    kb.publish(english, ["The war is over.", "Peace came."])
+    assert texts(kb.find("war", mode="text").hits) == ["The war is over."]
+
+
+def test_words_of_scripts_without_spaces_are_found_within_a_run(kb: KnowledgeBase) -> None:
+    kb.publish(kb.collection(language="simple"), ["我喜欢鲸鱼的歌声", "今天天气很好", "クジラは歌う"])
+    assert texts(kb.find("鲸鱼", mode="text").hits) == ["我喜欢鲸鱼的歌声"]
+    assert texts(kb.find("クジラ", mode="text").hits) == ["クジラは歌う"]
+
+
+@pytest.mark.parametrize("query", ["the of and", "?!", " ", "\u0000"])
+def test_a_query_without_words_finds_no_text(kb: KnowledgeBase, query: str) -> None:
+    kb.publish(kb.collection(), WHALES)
+    assert kb.find(query, mode="text").hits == []
+    assert len(kb.find(query, mode="hybrid").hits) == len(WHALES)  # by its vector
+
+
+# -- models and providers
+
+
+def test_a_model_that_the_knowledge_base_was_not_built_with_is_refused(kb: KnowledgeBase) -> None:
+    kb.publish(kb.collection(), WHALES)
+    kb.embedder.model = "another"
+    with pytest.raises(EmbeddingRejectedError, match="not built with another at 64 dimensions"):
+        kb.find("whales")
+    assert kb.find("whales", mode="text").hits
+
+
+def test_a_vector_of_other_dimensions_is_refused(kb: KnowledgeBase) -> None:
+    kb.publish(kb.collection(), WHALES)
+    kb.embedder.dimensions = 32
+    with pytest.raises(EmbeddingRejectedError):
+        kb.find("whales")
+
+
+def test_a_provider_that_is_away_is_told(kb: KnowledgeBase) -> None:
+    kb.embedder.failures.append(EmbeddingUnavailableError())
+    with pytest.raises(EmbeddingUnavailableError):
+        kb.find("whales")
+
+
+def test_vectors_of_a_space_being_built_are_not_searched(kb: KnowledgeBase) -> None:
+    document = kb.publish(kb.collection(), WHALES)
+    space = kb.one("SELECT ensure_embedding_space('next-64', 64)")
+    kb.rows(
+        """INSERT INTO chunk_embeddings (document_id, ordinal, space_id, user_id, collection_id, embedding)
+           SELECT document_id, ordinal, %s, user_id, collection_id, embedding FROM chunk_embeddings""",
+        space,
+    )
+    hits = kb.find("whales", mode="vector", top_k=50).hits
+    assert sorted(hit.ordinal for hit in hits) == list(range(len(WHALES)))
+    assert {hit.document_id for hit in hits} == {document}
+
+
+def test_one_space_is_active_at_a_time(kb: KnowledgeBase) -> None:
+    kb.one("SELECT ensure_embedding_space('next-64', 64)")
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        kb.rows("UPDATE embedding_spaces SET status = 'active'")

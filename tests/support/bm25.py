@@ -1,0 +1,45 @@
+"""BM25 as the books have it, over whole texts: what the database's scores are held to."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections import Counter
+
+from spandrel.knowledge.terms import K1, REFERENCE_LENGTH, B, analyzer
+
+
+def scores(texts: list[str], query: str, language: str = "english") -> list[float]:
+    """A score a text (Robertson & Zaragoza 2009, with a fixed reference length)."""
+    of = analyzer(language).counts
+    counts: list[Counter[int]] = [of(text) for text in texts]
+    found = [0.0] * len(texts)
+    for term in of(query):
+        n = sum(term in each for each in counts)
+        idf = math.log(1 + (len(texts) - n + 0.5) / (n + 0.5))
+        for place, each in enumerate(counts):
+            norm = K1 * (1 - B + B * each.total() / REFERENCE_LENGTH)
+            found[place] += idf * each[term] * (K1 + 1) / (each[term] + norm) if term in each else 0.0
+    return found
+
+
+def best(texts: list[str], query: str, count: int, language: str = "english") -> list[float]:
+    """The highest scores above zero, best first."""
+    return [score for score in sorted(scores(texts, query, language), reverse=True) if score > 0][:count]
+
+
+class Zipf:
+    """Words as language deals them: few are everywhere, most are rare."""
+
+    def __init__(self, seed: int, vocabulary: int = 3000) -> None:
+        self._random = random.Random(seed)
+        self._words = [f"w{n}x" for n in range(vocabulary)]
+        self._weights = [1 / (n + 2) for n in range(vocabulary)]
+
+    def text(self, longest: int = 60) -> str:
+        return " ".join(self._random.choices(self._words, self._weights, k=self._random.randint(1, longest)))
+
+    def query(self) -> str:
+        """Rare words and common ones together."""
+        picked = self._random.choices(self._words, self._weights, k=self._random.randint(1, 5))
+        return " ".join(picked + self._random.choices(self._words, k=self._random.randint(0, 3)))
