@@ -73,7 +73,7 @@ class _Compiler:
         self.conditions += 1
         if self.conditions > MAX_CONDITIONS:
             raise InvalidRequestError(f"The filter has more than {MAX_CONDITIONS} conditions.")
-        path = f"$.{msgspec.json.encode(key).decode()}"
+        path = f"$.{msgspec.json.encode(_storable(key)).decode()}"
         if operator in _COMPARISONS:
             return f"{path} {_COMPARISONS[operator]} {self._variable(operand)}"
         values = operand if operator in ("in_", "nin") else [operand]
@@ -83,8 +83,15 @@ class _Compiler:
 
     def _variable(self, value: object) -> str:
         name = f"v{len(self.variables)}"
-        self.variables[name] = value
+        self.variables[name] = _storable(value) if isinstance(value, str) else value
         return f"${name}"
+
+
+def _storable(text: str) -> str:
+    """No attribute holds what Postgres cannot: NUL and lone surrogates."""
+    if "\0" in text or any("\ud800" <= char <= "\udfff" for char in text):
+        raise InvalidRequestError("A filter holds NUL or a lone surrogate, which no attribute can.")
+    return text
 
 
 def compile_filter(node: Filter | None) -> tuple[str | None, dict[str, Any]]:

@@ -1,0 +1,135 @@
+"""Upkeep on real Postgres: lost work is found again, deletions end, large collections are indexed."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+
+from spandrel.errors import StorageUnavailableError
+from spandrel.knowledge.upkeep import Upkeep, UpkeepReport
+from tests.support.knowledge import ADA, KnowledgeBase
+
+
+def test_with_nothing_to_do_it_does_nothing(kb: KnowledgeBase) -> None:
+    kb.add(kb.collection(), "Whales.")
+    assert kb.upkeep.run(1) == UpkeepReport()
+    assert not kb.queue.messages
+
+
+@pytest.mark.parametrize("status", ["parsing", "chunking", "embedding"])
+def test_a_document_whose_worker_died_is_queued_again(kb: KnowledgeBase, status: str) -> None:
+    document = kb.announce(kb.collection())
+    kb.put(document, "Whales.")
+    kb.rows(
+        "UPDATE documents SET status = %s, sequencer = '0', attempt = 1, lease_owner = gen_random_uuid(),"
+        " lease_until = now() - interval '1 second'",
+        status,
+    )
+    assert kb.upkeep.run(1).requeued == 1
+    assert kb.document(document).status == "queued"
+    assert kb.events()[-1] == "document.queued"
+    kb.drain()
+    assert kb.document(document).status == "ready"
+
+
+def test_a_document_at_work_is_left_alone(kb: KnowledgeBase) -> None:
+    document = kb.announce(kb.collection())
+    reports: list[UpkeepReport] = []
+    kb.embedder.during = lambda: reports.append(kb.upkeep.run(1))
+    kb.upload(document, "Whales.")
+    assert reports == [UpkeepReport()]
+    assert kb.document(document).status == "ready"
+
+
+def test_a_message_that_got_lost_is_sent_again(kb: KnowledgeBase) -> None:
+    document = kb.announce(kb.collection())
+    kb.upload(document, b" ")
+    kb.documents.retry(ADA, document)
+    kb.queue.messages.clear()
+    assert kb.upkeep.run(1).requeued == 0
+    kb.rows("UPDATE documents SET updated_at = now() - interval '21 minutes'")
+    assert kb.upkeep.run(1).requeued == 1
+    assert len(kb.queue.messages) == 1
+
+
+def test_two_runs_at_once_queue_a_document_once(kb: KnowledgeBase) -> None:
+    collection = kb.collection()
+    for n in range(20):
+        kb.announce(collection, name=f"{n}.md")
+    kb.rows("UPDATE documents SET status = 'embedding', lease_until = now() - interval '1 second'")
+    runners = [replace(kb.upkeep, database=kb.connect("spandrel_system")) for _ in range(2)]
+    with ThreadPoolExecutor() as pool:
+        reports = list(pool.map(lambda runner: runner.run(1), runners))
+    for runner in runners:
+        runner.database.close()
+    assert sum(report.requeued for report in reports) == len(kb.queue.messages) == 20
+
+
+def test_a_deletion_that_stopped_half_way_is_finished(kb: KnowledgeBase) -> None:
+    document = kb.add(kb.collection(), "Whales.")
+    kb.objects.broken = True
+    with pytest.raises(StorageUnavailableError):
+        kb.documents.delete(ADA, document)
+    kb.objects.broken = False
+    assert kb.find("whales").hits == []
+    assert kb.upkeep.run(1).deleted == 0  # it may be at work yet
+    kb.rows("UPDATE documents SET updated_at = now() - interval '6 minutes'")
+    assert kb.upkeep.run(1).deleted == 1
+    assert kb.rows("SELECT * FROM documents") == []
+    assert kb.objects.objects == {}
+    assert kb.events().count("document.deleting") == 1
+
+
+def test_old_idempotency_keys_are_forgotten(kb: KnowledgeBase) -> None:
+    kb.rows(
+        "INSERT INTO idempotency_keys (user_id, key, request_hash, created_at)"
+        " VALUES ('ada', 'old', '', now() - interval '25 hours'), ('ada', 'new', '', now())"
+    )
+    kb.upkeep.run(1)
+    assert kb.rows("SELECT key FROM idempotency_keys") == [{"key": "new"}]
+
+
+def test_large_collections_enter_the_indexes_and_small_ones_do_not(kb: KnowledgeBase) -> None:
+    large, medium, small = (kb.collection(name=name) for name in ("large", "medium", "small"))
+    for collection, chunks in ((large, 30), (medium, 15), (small, 5)):
+        kb.publish(collection, [f"text {n}" for n in range(chunks)])
+    upkeep = replace(kb.upkeep, graph_from=20, inverted_from=10)
+    report = upkeep.run(60)
+    assert (report.vectors_indexed, report.chunks_indexed) == (30, 45)
+    flags = kb.rows("SELECT name, has_graph, has_inverted FROM collections ORDER BY id")
+    assert [tuple(row.values()) for row in flags] == [
+        ("large", True, True),
+        ("medium", False, True),
+        ("small", False, False),
+    ]
+    for table in ("chunk_embeddings", "chunk_codes"):
+        indexed = kb.rows(f"SELECT DISTINCT collection_id FROM {table} WHERE in_graph")
+        assert [row["collection_id"] for row in indexed] == [large.id]
+    assert upkeep.run(60).vectors_indexed == 0
+
+
+def test_what_comes_later_follows_into_the_indexes(kb: KnowledgeBase) -> None:
+    collection = kb.collection()
+    kb.publish(collection, [f"text {n}" for n in range(10)])
+    upkeep = Upkeep(kb.system, kb.objects, kb.queue, graph_from=5, inverted_from=5)
+    upkeep.run(60)
+    kb.publish(collection, ["text of whales"])
+    report = upkeep.run(60)
+    assert (report.vectors_indexed, report.chunks_indexed) == (1, 1)
+
+
+def test_indexing_stops_when_its_time_is_up(kb: KnowledgeBase) -> None:
+    kb.publish(kb.collection(), [f"text {n}" for n in range(10)])
+    upkeep = Upkeep(kb.system, kb.objects, kb.queue, graph_from=5, inverted_from=5)
+    assert upkeep.run(0) == UpkeepReport()
+    assert kb.one("SELECT count(*) FROM chunk_codes WHERE in_graph") == 0
+
+
+def test_the_size_of_the_graph_is_known(kb: KnowledgeBase) -> None:
+    kb.publish(kb.collection(), [f"text {n}" for n in range(10)])
+    upkeep = Upkeep(kb.system, kb.objects, kb.queue, graph_from=5, inverted_from=5)
+    upkeep.run(60)
+    upkeep.run(60)
+    assert kb.one("SELECT graph_count FROM embedding_spaces") == 10
