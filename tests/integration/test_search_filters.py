@@ -185,10 +185,10 @@ def test_whatever_the_key_and_value_a_filter_is_answered_or_refused(
 def holds(attributes: dict[str, Any], key: str, value: Any) -> bool:
     if key not in attributes:
         return False
-    stored = attributes[key] if isinstance(attributes[key], list) else [attributes[key]]
-    return any(
-        json.dumps(each) == json.dumps(value) or (_number(each) and _number(value) and each == value) for each in stored
-    )
+    items = attributes[key] if isinstance(attributes[key], list) else [attributes[key]]
+    if _number(value):
+        return any(_number(item) and item == value for item in items)
+    return any(type(item) is type(value) and item == value for item in items)
 
 
 def _number(value: Any) -> bool:
