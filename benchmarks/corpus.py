@@ -1,4 +1,6 @@
-"""Synthetic chunks: vectors with the low intrinsic dimension of real embeddings, texts with the word statistics of prose."""
+"""Synthetic chunks: vectors with the low intrinsic dimension of real embeddings, texts with the word statistics of
+prose.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,8 @@ from spandrel import binary_copy
 from spandrel.binary_copy import int2, int4, text_array
 from spandrel.knowledge.ingest.chunk import Chunk
 from spandrel.knowledge.ingest.models import Claim
-from spandrel.knowledge.ingest.store import queries, weigh_chunks
+from spandrel.knowledge.ingest.store import queries
+from spandrel.knowledge.ingest.weigh import weigh_chunks
 from spandrel.vectors import HalfVector
 
 VOCABULARY = 60_000
@@ -164,7 +167,9 @@ def _chunk_rows(ids: tuple[bytes, bytes, bytes], chunks: list[Chunk]) -> Iterato
 
 
 def build_graph(url: str, collections: list[uuid.UUID]) -> float:
-    """Moves whole collections into the HNSW index by building it anew, as a migration of a large table would: seconds."""
+    """Moves whole collections into the HNSW index by building it anew, as a migration of a large table would:
+    seconds.
+    """
     import time
 
     with psycopg.connect(url, autocommit=True) as connection:

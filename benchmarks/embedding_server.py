@@ -1,4 +1,6 @@
-"""A fake OpenAI embeddings endpoint for both sides of a benchmark: canned vectors, no model, in a process of its own."""
+"""A fake OpenAI embeddings endpoint for both sides of a benchmark: canned vectors, no model, in a process of its
+own.
+"""
 
 from __future__ import annotations
 

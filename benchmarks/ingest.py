@@ -26,6 +26,7 @@ from spandrel.knowledge.ingest.embed import Patience
 from spandrel.knowledge.ingest.ingest import Ingest
 from spandrel.knowledge.ingest.models import Claim, IngestTask, Version
 from spandrel.knowledge.ingest.store import publish
+from spandrel.knowledge.ingest.weigh import weigh_chunks
 from spandrel.knowledge.models import S3Object, object_key
 from spandrel.settings import EmbeddingSettings
 
@@ -94,6 +95,7 @@ def store_stage(url: str) -> None:
     vectors = corpus.vectors(STORE_CHUNKS)
     texts, halves = corpus.texts(STORE_CHUNKS), half_vectors(vectors)
     chunks = chunks_of(texts)
+    weighed = weigh_chunks("english", chunks)
     peer = peer_store(url, Canned(vectors.tolist()))
     peer_documents = [PeerDocument(text) for text in texts[:STORE_CHUNKS_PEER]]
 
@@ -103,7 +105,7 @@ def store_stage(url: str) -> None:
         claim = Claim(
             document_id, owner, "bench", collection_id, "", None, None, 1, "english", 400, 60, 1, "bench", DIMENSIONS
         )
-        publish(database, claim, Version("text/plain", chunks, halves))
+        publish(database, claim, Version("text/plain", chunks, halves, weighed))
         return STORE_CHUNKS
 
     def theirs() -> int:

@@ -87,7 +87,8 @@ CREATE TABLE chunks (
     token_count   integer NOT NULL,
     content_hash  bytea NOT NULL,
     PRIMARY KEY (document_id, ordinal)
-);
+) WITH (toast_tuple_target = 8160);
+ALTER TABLE chunks ALTER COLUMN text SET STORAGE EXTERNAL;  -- compressing a chunk costs more than all else of storing it
 
 -- Vectors are kept whole in the page (no TOAST, no compression): a re-rank reads one page, not four.
 CREATE TABLE chunk_embeddings (

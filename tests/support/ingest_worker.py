@@ -19,7 +19,7 @@ from spandrel.knowledge.ingest.chunk import chunk
 from spandrel.knowledge.ingest.ingest import Ingest
 from spandrel.knowledge.ingest.models import IngestTask
 from spandrel.knowledge.ingest.parse import parse
-from spandrel.knowledge.ingest.store import weigh_chunks
+from spandrel.knowledge.ingest.weigh import weigh_chunks
 from spandrel.knowledge.models import S3Object, object_key
 from tests.support.fakes import FakeEmbedder, FakeObjectStore, FakeQueue
 from tests.support.knowledge import Clock

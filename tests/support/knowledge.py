@@ -18,6 +18,7 @@ from spandrel.knowledge.ingest.ingest import Ingest, Outcome
 from spandrel.knowledge.ingest.models import Claim, IngestTask, PurgeTask, Version
 from spandrel.knowledge.ingest.notifications import parse_notification
 from spandrel.knowledge.ingest.store import publish
+from spandrel.knowledge.ingest.weigh import weigh_chunks
 from spandrel.knowledge.models import Collection, Document, object_key
 from spandrel.knowledge.purge import Purge
 from spandrel.knowledge.search.models import SearchAnswer, SearchRequest
@@ -183,5 +184,5 @@ class KnowledgeBase:
             for n, text in enumerate(texts)
         ]
         vectors = [HalfVector.from_floats(bag_of_words(text)) for text in texts]
-        publish(self.system, claim, Version("text/plain", chunks, vectors))
+        publish(self.system, claim, Version("text/plain", chunks, vectors, weigh_chunks("english", chunks)))
         return document_id

@@ -34,7 +34,9 @@ _STOP = -1
 
 
 class _Terms(dict[bytes, int]):
-    """UTF-8 words met so far, with their terms: each is stemmed and hashed once, and the look-up of the others is C's."""
+    """UTF-8 words met so far, with their terms: each is stemmed and hashed once, and the look-up of the others is
+    C's.
+    """
 
     def __init__(self, stop: frozenset[str], stem: Callable[[str], str]) -> None:
         super().__init__(dict.fromkeys((word.encode() for word in stop), _STOP))

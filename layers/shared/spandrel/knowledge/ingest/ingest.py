@@ -1,4 +1,5 @@
-"""The ingest use case: claim, then parse → chunk → embed → store. Whatever happens, the document says where it stands.
+"""The ingest use case: claim, then parse → chunk → weigh → embed → store. Whatever happens, the document says where
+it stands.
 
 Nothing is visible before `publish` commits, so any stage can be killed and run again. Faults of the document end it
 with a code; faults around it (provider, store, database) put it back in the queue without counting against it; what
@@ -30,6 +31,7 @@ from spandrel.knowledge.ingest.models import Claim, IngestTask, LeaseLostError, 
 from spandrel.knowledge.ingest.notifications import retry_message
 from spandrel.knowledge.ingest.parse import parse
 from spandrel.knowledge.ingest.store import publish
+from spandrel.knowledge.ingest.weigh import weigh_chunks
 from spandrel.knowledge.models import object_key
 from spandrel.knowledge.ports import Embedder, ObjectStore, Queue
 from spandrel.observability import logger
@@ -121,9 +123,10 @@ class Ingest:
         parsed = parse(data, name=claim.name, content_type=claim.content_type)
         self._enter(claim, "chunking")
         chunks = chunk(parsed, size=claim.chunk_size, overlap=claim.chunk_overlap)
+        weighed = weigh_chunks(claim.language, chunks)
         self._enter(claim, "embedding")
         vectors = embed(self.database, self.embedder, claim, chunks, patience, self.lease_seconds)
-        publish(self.database, claim, Version(parsed.content_type, chunks, vectors))
+        publish(self.database, claim, Version(parsed.content_type, chunks, vectors, weighed))
 
     def _enter(self, claim: Claim, stage: str) -> None:
         parameters = {

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 from spandrel.knowledge.ingest.chunk import Chunk
 from spandrel.knowledge.models import S3Object
-from spandrel.vectors import HalfVector
+from spandrel.vectors import HalfVector, SparseVector
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +52,21 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
+class Weighed:
+    """The chunks' term weights, and the number of chunks that each term occurs in."""
+
+    weights: list[SparseVector]
+    counts: Counter[int]
+
+
+@dataclass(frozen=True, slots=True)
 class Version:
-    """What is to be published: chunks with a vector each. `content_type` is the one that the parser found."""
+    """What is to be published: chunks, with a vector and weights each. `content_type` is what the parser found."""
 
     content_type: str
     chunks: Sequence[Chunk]
     vectors: Sequence[HalfVector]
+    weighed: Weighed
 
 
 def contextual_text(chunk: Chunk) -> str:

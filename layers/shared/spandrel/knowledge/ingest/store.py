@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from spandrel.binary_copy import int2, int4, text_array
 from spandrel.database import Database, Transaction
 from spandrel.knowledge.ingest.chunk import Chunk
-from spandrel.knowledge.ingest.models import Claim, LeaseLostError, Version, contextual_text
-from spandrel.knowledge.terms import analyzer, weigh
+from spandrel.knowledge.ingest.models import Claim, LeaseLostError, Version
 from spandrel.sql import Queries
-from spandrel.vectors import SparseVector
 
 queries = Queries.beside(__file__)
 
@@ -21,23 +17,15 @@ FOLD_AFTER_DOCUMENTS = 128
 """Unfolded term counts that a search may still sum up by itself."""
 
 
-@dataclass(frozen=True, slots=True)
-class Weighed:
-    """The chunks' term weights, and the number of chunks that each term occurs in."""
-
-    weights: list[SparseVector]
-    counts: Counter[int]
-
-
 def publish(database: Database, claim: Claim, version: Version) -> None:
     """Replaces the live version by `version`, or raises `LeaseLostError` and changes nothing."""
-    weighed = weigh_chunks(claim.language, version.chunks)
-    terms = sorted(weighed.counts)
+    counts = version.weighed.counts
+    terms = sorted(counts)
     with database.transaction() as tx:
         held = tx.execute(queries.lock_for_publish, {"document_id": claim.document_id, "owner": claim.owner})
         if held.fetchone() is None:
             raise LeaseLostError
-        _copy(tx, claim, version, weighed)
+        _copy(tx, claim, version)
         tx.execute(queries.publish_codes, {"document_id": claim.document_id, "space_id": claim.space_id})
         published = tx.execute(
             queries.publish_document,
@@ -49,7 +37,7 @@ def publish(database: Database, claim: Claim, version: Version) -> None:
                 "chunks": len(version.chunks),
                 "tokens": sum(chunk.token_count for chunk in version.chunks),
                 "terms": _array(terms),
-                "counts": _array([weighed.counts[term] for term in terms]),
+                "counts": _array([counts[term] for term in terms]),
             },
         )
     row = published.fetchone()
@@ -57,22 +45,12 @@ def publish(database: Database, claim: Claim, version: Version) -> None:
         database.run(queries.fold_terms, {"collection_id": claim.collection_id})
 
 
-def weigh_chunks(language: str, chunks: Sequence[Chunk]) -> Weighed:
-    """Headings count as words of their chunk: a section's title is often what a question names."""
-    weights, chunks_with, counts_of = [], Counter[int](), analyzer(language).counts
-    for chunk in chunks:
-        counts = counts_of(contextual_text(chunk))
-        weights.append(weigh(counts))
-        chunks_with.update(counts.keys())
-    return Weighed(weights, chunks_with)
-
-
 def _array(items: Sequence[int]) -> str:
     """An integer[] literal: a dumper an item would take longer than the whole statement."""
     return f"{{{','.join(map(str, items))}}}"
 
 
-def _copy(tx: Transaction, claim: Claim, version: Version, weighed: Weighed) -> None:
+def _copy(tx: Transaction, claim: Claim, version: Version) -> None:
     document, collection, user = claim.document_id.bytes, claim.collection_id.bytes, claim.user_id.encode()
     space = int2(claim.space_id)
     ordinals = [int4(chunk.ordinal) for chunk in version.chunks]
@@ -83,7 +61,7 @@ def _copy(tx: Transaction, claim: Claim, version: Version, weighed: Weighed) -> 
     )
     tx.copy(
         queries.copy_terms,
-        ((document, n, user, collection, w) for n, w in zip(ordinals, weighed.weights, strict=True)),
+        ((document, n, user, collection, w) for n, w in zip(ordinals, version.weighed.weights, strict=True)),
     )
 
 
