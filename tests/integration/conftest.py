@@ -1,0 +1,31 @@
+"""The composition root with fakes in the place of AWS, so that handlers run as they are deployed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from spandrel import wiring
+from tests.support.knowledge import KnowledgeBase
+from tests.support.postgres import DIMENSIONS, MODEL
+
+MADE = ("settings", "database", "search", "collections", "documents", "ingest", "purge", "upkeep", "schema_resource")
+
+
+@pytest.fixture
+def wired(kb: KnowledgeBase, monkeypatch: pytest.MonkeyPatch) -> Iterator[KnowledgeBase]:
+    """`wiring` as a function finds it, on the test's database; embedder, bucket and queue are the fakes of `kb`."""
+    monkeypatch.setenv("SPANDREL_DATABASE_URL", kb.url)
+    monkeypatch.setenv("SPANDREL_EMBEDDING_MODEL", MODEL)
+    monkeypatch.setenv("SPANDREL_EMBEDDING_DIMENSIONS", str(DIMENSIONS))
+    for name in MADE:
+        getattr(wiring, name).cache_clear()
+    monkeypatch.setattr(wiring, "embedder", lambda: kb.embedder)
+    monkeypatch.setattr(wiring, "objects", lambda: kb.objects)
+    monkeypatch.setattr(wiring, "queue", lambda: kb.queue)
+    yield kb
+    for role in (wiring.APP_ROLE, wiring.SYSTEM_ROLE):
+        wiring.database(role).close()
+    for name in MADE:
+        getattr(wiring, name).cache_clear()
