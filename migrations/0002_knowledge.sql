@@ -156,6 +156,7 @@ CREATE TABLE document_terms (
     counts        integer[] NOT NULL,
     folded        boolean NOT NULL DEFAULT false
 );
+ALTER TABLE document_terms ALTER COLUMN terms SET STORAGE EXTERNAL, ALTER COLUMN counts SET STORAGE EXTERNAL;
 CREATE INDEX document_terms_unfolded ON document_terms (collection_id) WHERE NOT folded;
 
 CREATE TABLE term_counts (

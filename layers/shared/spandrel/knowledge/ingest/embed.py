@@ -8,8 +8,11 @@ time lasts.
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
 
 from spandrel.binary_copy import int2
 from spandrel.database import Database
@@ -20,12 +23,17 @@ from spandrel.knowledge.ports import Embedder
 from spandrel.sql import Queries
 from spandrel.vectors import HalfVector
 
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
 queries = Queries.beside(__file__)
 
 BATCH_TEXTS = 2048
 """Inputs in one request (OpenAI API, embeddings)."""
 BATCH_TOKENS = 250_000
 """Tokens in one request: OpenAI takes 300,000, and headings come on top of a chunk's own count."""
+IN_FLIGHT = 4
+"""Requests of one document under way at a time: the provider's latency is paid once, its rate limit hardly touched."""
 FIRST_WAIT_SECONDS = 1.0
 LONGEST_WAIT_SECONDS = 60.0
 NAP_SECONDS = 30.0
@@ -59,12 +67,12 @@ def embed(
     # Equal chunks share a vector; dict order keeps the document's.
     missing = list({chunk.content_hash: chunk for chunk in chunks if chunk.content_hash not in known}.values())
     batches = list(_batches(missing))
-    for number, batch in enumerate(batches):
-        vectors = _ask(embedder, batch, patience, lambda: _renew(database, claim, lease_seconds))
-        fresh = {chunk.content_hash: vector for chunk, vector in zip(batch, vectors, strict=True)}
-        if number < len(batches) - 1:  # the last batch goes straight to publishing
+    renew = partial(_renew, database, claim, lease_seconds)
+    for number, vectors in enumerate(_ask_all(embedder, batches, patience, renew), start=1):
+        fresh = {chunk.content_hash: vector for chunk, vector in zip(batches[number - 1], vectors, strict=True)}
+        if number < len(batches):  # the last batch goes straight to publishing
             _stash(database, claim, fresh)
-            _renew(database, claim, lease_seconds)
+            renew()
         known |= fresh
     return [known[chunk.content_hash] for chunk in chunks]
 
@@ -94,21 +102,50 @@ def _batches(chunks: Sequence[Chunk]) -> Iterator[list[Chunk]]:
         yield batch
 
 
-def _ask(embedder: Embedder, batch: Sequence[Chunk], patience: Patience, renew: Callable[[], None]) -> list[HalfVector]:
-    texts, wait = [contextual_text(chunk) for chunk in batch], FIRST_WAIT_SECONDS
+def _ask_all(
+    embedder: Embedder, batches: Sequence[Sequence[Chunk]], patience: Patience, renew: Callable[[], None]
+) -> Iterator[list[HalfVector]]:
+    """The batches' vectors in order, with a few requests under way at a time. Waiting and leases stay on this
+    thread.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    pool = ThreadPoolExecutor(min(len(batches), IN_FLIGHT) or 1)
+
+    def submit(batch: Sequence[Chunk]) -> Future[list[HalfVector]]:
+        return pool.submit(embedder.embed, [contextual_text(chunk) for chunk in batch])
+
+    try:
+        pending = deque(submit(batch) for batch in batches[:IN_FLIGHT])
+        for number, batch in enumerate(batches):
+            yield _patiently(pending.popleft(), partial(submit, batch), patience, renew)
+            if number + IN_FLIGHT < len(batches):
+                pending.append(submit(batches[number + IN_FLIGHT]))
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _patiently(
+    answer: Future[list[HalfVector]],
+    again: Callable[[], Future[list[HalfVector]]],
+    patience: Patience,
+    renew: Callable[[], None],
+) -> list[HalfVector]:
+    wait = FIRST_WAIT_SECONDS
     while True:
         try:
-            return embedder.embed(texts)
+            return answer.result()
         except EmbeddingUnavailableError as error:
             pause = max(wait, error.retry_after or 0)
             if pause > patience.remaining() - patience.margin:
                 raise
-            while pause > 0:
-                renew()
-                patience.sleep(min(pause, NAP_SECONDS))
-                pause -= NAP_SECONDS
+        while pause > 0:
             renew()
-            wait = min(wait * 2, LONGEST_WAIT_SECONDS)
+            patience.sleep(min(pause, NAP_SECONDS))
+            pause -= NAP_SECONDS
+        renew()
+        wait = min(wait * 2, LONGEST_WAIT_SECONDS)
+        answer = again()
 
 
 def _renew(database: Database, claim: Claim, lease_seconds: float) -> None:
