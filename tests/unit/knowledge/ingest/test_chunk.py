@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from spandrel.knowledge.ingest import pack
 from spandrel.knowledge.ingest.chunk import Chunk, chunk, content_hash
 from spandrel.knowledge.ingest.parse import Block, ParsedDocument, parse
 from spandrel.knowledge.ingest.tokens import count
@@ -187,3 +188,10 @@ def test_settings_out_of_range(size: int, overlap: int) -> None:
 def test_the_hash_knows_path_from_text() -> None:
     assert content_hash(("a", "b"), "c") != content_hash(("a",), "b c")
     assert content_hash(("a",), "c") != content_hash((), "c")
+
+
+@pytest.mark.parametrize("text", [SENTENCE * 30, "q7Zx" * 400, "| a | b |\n|---|---|\n" + "| one two | three |\n" * 40])
+def test_a_wrong_estimate_does_not_break_the_limit(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pack, "_SLACK", -10)
+    document = markdown(text)
+    check(document, chunk(document, size=30, overlap=6), 30)

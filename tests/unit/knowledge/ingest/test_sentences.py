@@ -12,7 +12,7 @@ from spandrel.knowledge.ingest.sentences import lines, sentences
     [
         ("One here. Two there! Three?", ["One here. ", "Two there! ", "Three?"]),
         ('He said "no." Then left.', ['He said "no." ', "Then left."]),
-        ("Dr. Who met J. Smith, e.g. at 3.14 p.m. or so. End", ["Dr. Who met J. Smith, e.g. at 3.14 p.m. or so. ", "End"]),
+        ("Dr. Who met J. Smith, e.g. at 3.14 p.m. End", ["Dr. Who met J. Smith, e.g. at 3.14 p.m. End"]),
         ("See fig. 3. Next... and on. End", ["See fig. 3. ", "Next... and on. ", "End"]),
         ("a line\nand another\n\nlast", ["a line\n", "and another\n\n", "last"]),
         ("Wait... Really?! Yes.", ["Wait... ", "Really?! ", "Yes."]),

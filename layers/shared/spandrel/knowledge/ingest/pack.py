@@ -55,7 +55,10 @@ class Packer:
             yield self._start, self._end, self._text[self._start : self._end], self._map.total
             return
         self._pending = units(self._blocks, self._start, self._end)[::-1]
-        while self._pending:
+        while self._pending or self._fresh:
+            if not self._pending:
+                yield self._close()
+                continue
             unit = self._pending.pop()
             if self._text[unit.start].isspace() and self._text[unit.start : unit.end].isspace():
                 continue
@@ -72,8 +75,6 @@ class Packer:
                 self._divide(unit)
                 if self._fresh and not self._fits(self._pending[-1]):
                     yield self._close()
-        if self._fresh:
-            yield self._close()
 
     # -- does it fit
 
@@ -171,19 +172,38 @@ class Packer:
 
     def _close(self) -> tuple[int, int, str, int]:
         """Ends the chunk, and begins the next one with its overlap."""
-        start, end = self._trimmed(self._current[0].start, self._current[-1].end)
-        prefix = self._prefix(self._current[0])
-        tokens = self._exact(start, end, prefix)
+        start, end, prefix, tokens = self._measured_chunk()
         while tokens > self._size and len(self._current) > 1:  # the estimate was off
-            self._pending.append(self._current.pop())
-            start, end = self._trimmed(start, self._current[-1].end)
-            tokens = self._exact(start, end, prefix)
+            if len(self._current) > self._fresh:
+                self._current.pop(0)
+            else:
+                self._pending.append(self._current.pop())
+                self._fresh -= 1
+            start, end, prefix, tokens = self._measured_chunk()
         if tokens > self._size and prefix:
             prefix = ""
             tokens = self._exact(start, end, prefix)
+        if tokens > self._size:
+            end, tokens = self._shorten(start, end)
         self._current = self._tail(self._current) if self._pending else []
         self._fresh = 0
         return start, end, prefix + self._text[start:end], tokens
+
+    def _measured_chunk(self) -> tuple[int, int, str, int]:
+        start, end = self._trimmed(self._current[0].start, self._current[-1].end)
+        prefix = self._prefix(self._current[0])
+        return start, end, prefix, self._exact(start, end, prefix)
+
+    def _shorten(self, start: int, end: int) -> tuple[int, int]:
+        """Cuts the only unit so that it fits after all, and puts the rest back."""
+        unit = self._current[0]
+        tokens = self._size + 1
+        while tokens > self._size and end - start > 1:
+            end = start + (end - start) * 7 // 8
+            tokens = self._exact(start, end, "")
+        self._pending.append(unit._replace(start=end, whole=False))
+        self._current = [unit._replace(end=end, whole=False)]
+        return self._trimmed(start, end)[1], tokens
 
     def _tail(self, closed: list[Unit]) -> list[Unit]:
         """The units that the next chunk repeats: whole sentences or lines of at most `overlap` tokens, else words."""

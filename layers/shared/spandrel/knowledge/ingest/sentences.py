@@ -8,7 +8,7 @@ from collections.abc import Iterator
 _END = re.compile("[.!?\u2026\u3002\uff01\uff1f\n]++[\"'\u201d\u2019\u300d\u300f)\\]]*+\\s*+")
 _UNSPACED = frozenset("\u3002\uff01\uff1f")  # full stops of scripts that put no blank behind them
 _ABBREVIATION = re.compile(
-    r"(?:^|[\s(\[])(?:e\.g|i\.e|etc|vs|cf|al|approx|no|nos|fig|figs|eq|sec|ch|vol|pp?|ed|eds|dr|mr|mrs|ms|prof|st|jr|sr"
+    r"(?:^|[\s(\[.])(?:e\.g|i\.e|etc|vs|cf|al|approx|no|nos|fig|figs|eq|sec|ch|vol|pp?|ed|eds|dr|mr|mrs|ms|prof|st|jr|sr"
     r"|inc|ltd|co|corp|dept|est|bzw|z\.b|d\.h|u\.s|u\.k|[a-z])\.$",
     re.IGNORECASE,
 )
