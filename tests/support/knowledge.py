@@ -184,5 +184,5 @@ class KnowledgeBase:
             for n, text in enumerate(texts)
         ]
         vectors = [HalfVector.from_floats(bag_of_words(text)) for text in texts]
-        publish(self.system, claim, Version("text/plain", chunks, vectors, weigh_chunks("english", chunks)))
+        publish(self.system, claim, Version("text/plain", chunks, vectors, weigh_chunks(collection.language, chunks)))
         return document_id
