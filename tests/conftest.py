@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import pytest
 
 from tests.support.knowledge import KnowledgeBase
 from tests.support.postgres import TEMPLATE, Cluster
-
-# Powertools reads these where it is imported.
-os.environ.setdefault("POWERTOOLS_SERVICE_NAME", "spandrel-tests")
-os.environ.setdefault("POWERTOOLS_METRICS_NAMESPACE", "Spandrel")
-os.environ.setdefault("POWERTOOLS_TRACE_DISABLED", "true")
-os.environ.setdefault("AWS_EC2_METADATA_DISABLED", "true")
 
 
 @pytest.fixture(scope="session")

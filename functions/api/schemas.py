@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import unicodedata
 from typing import Annotated, Any, Self
 from uuid import UUID
@@ -32,6 +33,8 @@ def _storable_json(value: Any, depth: int = 0) -> None:
     match value:
         case str():
             _storable(value)
+        case float() if not math.isfinite(value):
+            raise ValueError("numbers must be finite")
         case dict():
             for key, item in value.items():
                 _storable(key)

@@ -19,13 +19,14 @@ def wired(kb: KnowledgeBase, monkeypatch: pytest.MonkeyPatch) -> Iterator[Knowle
     monkeypatch.setenv("SPANDREL_DATABASE_URL", kb.url)
     monkeypatch.setenv("SPANDREL_EMBEDDING_MODEL", MODEL)
     monkeypatch.setenv("SPANDREL_EMBEDDING_DIMENSIONS", str(DIMENSIONS))
-    for name in MADE:
-        getattr(wiring, name).cache_clear()
+    made = [getattr(wiring, name) for name in MADE]  # a test may put something else in their place
+    for each in made:
+        each.cache_clear()
     monkeypatch.setattr(wiring, "embedder", lambda: kb.embedder)
     monkeypatch.setattr(wiring, "objects", lambda: kb.objects)
     monkeypatch.setattr(wiring, "queue", lambda: kb.queue)
     yield kb
     for role in (wiring.APP_ROLE, wiring.SYSTEM_ROLE):
         wiring.database(role).close()
-    for name in MADE:
-        getattr(wiring, name).cache_clear()
+    for each in made:
+        each.cache_clear()

@@ -1,0 +1,146 @@
+"""No route lets one user reach what is another's. A route that has no case here fails the test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.support.api import Answer, call, operations
+from tests.support.knowledge import ADA, BOB, KnowledgeBase
+
+SECRET = "cachalot"
+
+
+@dataclass(frozen=True, slots=True)
+class Owned:
+    """What Ada has."""
+
+    collection: str
+    document: str
+    failed: str
+
+
+def foreign(answer: Answer) -> None:
+    """As if it did not exist."""
+    assert (answer.status, answer.code) == (404, "not_found")
+
+
+def empty(answer: Answer) -> None:
+    assert answer.status == 200
+    assert answer.json["items"] == []
+    assert answer.json["next_cursor"] is None
+
+
+def no_hits(answer: Answer) -> None:
+    assert answer.status == 200
+    assert answer.json["hits"] == []
+
+
+def own(answer: Answer) -> None:
+    """A new resource, in the caller's own space."""
+    assert answer.status == 201
+
+
+def public(answer: Answer) -> None:
+    assert answer.status == 200
+
+
+Case = tuple[Callable[[Owned], dict[str, Any]], Callable[[Answer], None]]
+CASES: dict[str, list[Case]] = {
+    "create_collection": [(lambda ada: {"body": {"name": f"{SECRET}s"}}, own)],
+    "list_collections": [(lambda ada: {}, empty)],
+    "get_collection": [(lambda ada: {"collection_id": ada.collection}, foreign)],
+    "rename_collection": [(lambda ada: {"collection_id": ada.collection, "body": {"name": "mine"}}, foreign)],
+    "delete_collection": [(lambda ada: {"collection_id": ada.collection}, foreign)],
+    "create_documents": [
+        (lambda ada: {"body": {"collection_id": ada.collection, "files": [{"name": "a.md"}]}}, foreign),
+    ],
+    "list_documents": [
+        (lambda ada: {}, empty),
+        (lambda ada: {"query": {"collection_id": ada.collection}}, empty),
+    ],
+    "get_document": [(lambda ada: {"document_id": ada.document}, foreign)],
+    "list_document_chunks": [(lambda ada: {"document_id": ada.document}, foreign)],
+    "upload_new_version": [(lambda ada: {"document_id": ada.document}, foreign)],
+    "download_document": [(lambda ada: {"document_id": ada.document}, foreign)],
+    "retry_document": [(lambda ada: {"document_id": ada.failed}, foreign)],
+    "delete_document": [(lambda ada: {"document_id": ada.document}, foreign)],
+    "search": [
+        (lambda ada: {"body": {"query": SECRET}}, no_hits),
+        (lambda ada: {"body": {"query": SECRET, "mode": "text"}}, no_hits),
+        (lambda ada: {"body": {"query": SECRET, "mode": "vector"}}, no_hits),
+        (lambda ada: {"body": {"query": SECRET, "filter": {"kind": SECRET}}}, no_hits),
+        (lambda ada: {"body": {"query": SECRET, "collections": [ada.collection]}}, foreign),
+    ],
+    "get_health": [(lambda ada: {}, public)],
+}
+
+
+@pytest.fixture
+def ada(wired: KnowledgeBase) -> Owned:
+    collection = wired.collection(name=f"{SECRET}s")
+    document = wired.add(collection, f"The {SECRET} sings.", name=f"{SECRET}.md", attributes={"kind": SECRET})
+    failed = wired.announce(collection)
+    wired.upload(failed, " ")
+    return Owned(str(collection.id), str(document), str(failed))
+
+
+def everything(kb: KnowledgeBase) -> dict[str, Any]:
+    """All rows of Ada, and what is in the bucket."""
+    tables = ("collections", "documents", "chunks", "chunk_embeddings", "chunk_codes", "chunk_terms", "events")
+    rows = {
+        table: kb.rows(f"SELECT t::text AS row FROM {table} t WHERE user_id = %s ORDER BY 1", ADA) for table in tables
+    }
+    return rows | {"objects": {key: len(versions) for key, versions in kb.objects.objects.items()}}
+
+
+def test_every_route_has_a_case() -> None:
+    assert CASES.keys() == operations().keys()
+
+
+@pytest.mark.parametrize(
+    ("name", "case"),
+    [(name, case) for name, cases in CASES.items() for case in cases],
+    ids=lambda value: str(value)[:20],
+)
+def test_another_user_neither_sees_nor_changes_anything(
+    wired: KnowledgeBase, ada: Owned, name: str, case: Case
+) -> None:
+    ask, holds = case
+    method, path, _ = operations()[name]
+    request = ask(ada)
+    before = everything(wired)
+    answer = call(
+        method,
+        path.format(**{key: request.pop(key) for key in ("collection_id", "document_id") if key in request}),
+        user=BOB,
+        **request,
+    )
+    holds(answer)
+    if name != "create_collection":
+        assert SECRET not in answer.text
+    assert everything(wired) == before
+    assert not [message for message in wired.queue.messages if ada.collection in str(message)]
+
+
+def test_the_owner_is_answered_where_the_other_is_not(wired: KnowledgeBase, ada: Owned) -> None:
+    """The cases above would hold for a system that finds nothing at all."""
+    answer = call("POST", "/v1/search", body={"query": SECRET, "collections": [ada.collection]})
+    assert [hit["document_id"] for hit in answer.json["hits"]] == [ada.document]
+    assert call("GET", f"/v1/documents/{ada.document}").status == 200
+    assert len(call("GET", "/v1/documents").json["items"]) == 2
+
+
+def test_a_cursor_of_another_user_opens_nothing(wired: KnowledgeBase, ada: Owned) -> None:
+    cursor = call("GET", "/v1/documents", query={"limit": 1}).json["next_cursor"]
+    assert cursor is not None
+    empty(call("GET", "/v1/documents", query={"cursor": cursor}, user=BOB))
+
+
+def test_an_idempotency_key_of_another_user_opens_nothing(wired: KnowledgeBase) -> None:
+    request: dict[str, Any] = {"body": {"name": "papers"}, "headers": {"Idempotency-Key": "k"}}
+    ids = {call("POST", "/v1/collections", user=user, **request).json["id"] for user in (ADA, BOB)}
+    assert len(ids) == 2
