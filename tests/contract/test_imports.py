@@ -1,0 +1,90 @@
+"""What each handler may load, seen in a process of its own: a cold start pays for every import."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import struct
+import subprocess
+import sys
+from typing import Any
+
+from tests.support.events import http_event
+from tests.support.http_server import HttpServer, Received, Reply
+from tests.support.knowledge import KnowledgeBase
+
+# Powertools' logger imports the bare `botocore` package, which is a file of constants; its session is what costs.
+HEAVY = {
+    "boto3", "botocore.session", "fastapi", "mcp", "openai", "pydantic", "httpx", "httpx2", "numpy", "tiktoken",
+    "pypdfium2", "selectolax", "mangum", "aiohttp", "requests",
+}  # fmt: skip
+PROGRAM = """
+import json, sys
+from functions.{function}.handler import handler
+from tests.support.events import Context, http_event, sqs_event
+loaded = lambda: sorted(sys.modules)
+steps = [loaded()]
+for event in json.loads(sys.argv[1]):
+    answer = handler(event, Context())
+    steps.append(loaded())
+    print(json.dumps(answer), file=sys.stderr)
+print("\\n" + json.dumps(steps))
+"""
+
+
+def loaded(function: str, events: list[dict[str, Any]], environment: dict[str, str]) -> list[set[str]]:
+    """The heavy modules in memory after the import, and after each event."""
+    process = subprocess.run(
+        [sys.executable, "-c", PROGRAM.format(function=function), json.dumps(events)],
+        env={"PYTHONPATH": os.pathsep.join(sys.path), "PATH": os.environ["PATH"]} | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert process.returncode == 0, process.stderr
+    return [HEAVY & set(step) for step in json.loads(process.stdout.splitlines()[-1])]
+
+
+def search_event(mode: str) -> dict[str, Any]:
+    return http_event("POST", "/v1/search", body={"query": "whales", "mode": mode})
+
+
+def embeddings(request: Received) -> Reply:
+    vector = base64.b64encode(struct.pack("<64f", *[0.125] * 64)).decode()
+    body = {"object": "list", "model": "m", "data": [{"object": "embedding", "index": 0, "embedding": vector}]}
+    return Reply(200, json.dumps(body).encode(), {"content-type": "application/json"})
+
+
+def test_a_text_search_loads_nothing_heavy_and_a_vector_search_openai_alone(kb: KnowledgeBase) -> None:
+    kb.publish(kb.collection(), ["Whales sing."])
+    with HttpServer(embeddings) as server:
+        environment = {
+            "SPANDREL_DATABASE_URL": kb.url,
+            "SPANDREL_EMBEDDING_MODEL": "fake-64",
+            "SPANDREL_EMBEDDING_DIMENSIONS": "64",
+            "OPENAI_BASE_URL": f"{server.url}/v1",
+        }
+        steps = loaded("vector_search", [search_event("text"), search_event("hybrid")], environment)
+        assert len(server.received) == 1
+    assert steps[0] == set()
+    assert steps[1] == set()
+    assert "openai" in steps[2]
+    assert steps[2] & {"boto3", "botocore.session", "fastapi", "mcp", "mangum", "numpy"} == set()
+
+
+def test_the_ingest_loads_its_parsers_with_the_first_document() -> None:
+    assert loaded("document_ingest", [], {}) == [set()]
+
+
+def test_the_schema_function_loads_nothing_heavy() -> None:
+    assert loaded("migrate", [], {}) == [set()]
+
+
+def test_upkeep_loads_nothing_heavy() -> None:
+    assert loaded("knowledge_upkeep", [], {}) == [set()]
+
+
+def test_the_api_loads_its_framework_alone(kb: KnowledgeBase) -> None:
+    steps = loaded("api", [http_event("GET", "/v1/health")], {"SPANDREL_DATABASE_URL": kb.url})
+    assert steps == [{"fastapi", "pydantic", "mangum"}] * 2
