@@ -6,7 +6,7 @@
 -- indexes and, as before, whatever they do not hold yet. Nothing in either path depends on other tenants' sizes.
 
 -- A hit of one half of a search: its own score there and its place, from 1.
-CREATE TYPE search_leg AS (document_id uuid, ordinal integer, score double precision, place bigint);
+CREATE TYPE search_leg AS (document_id uuid, ordinal integer, score double precision, coverage double precision, place bigint);
 
 -- How many of the nearest codes are re-ranked by their vectors. Fewer bits tell less, so short vectors need more.
 CREATE FUNCTION rerank_depth(p_dimensions integer, p_depth integer) RETURNS integer
@@ -27,27 +27,31 @@ DECLARE
 BEGIN
     IF p_documents IS NULL THEN
         RETURN QUERY
-        SELECT e.document_id, e.ordinal, 1 - (e.embedding <=> p_query)
-        FROM (
-            SELECT c.document_id, c.ordinal FROM chunk_codes c
-            WHERE c.collection_id = ANY (p_collections) AND c.space_id = p_space.id AND c.in_graph = ANY (v_states)
-            ORDER BY c.code <~> v_code LIMIT v_rerank
-        ) near
-        JOIN chunk_embeddings e USING (document_id, ordinal)
-        WHERE e.space_id = p_space.id
-        ORDER BY e.embedding <=> p_query LIMIT p_depth;
+        SELECT document_id, ordinal, 1 - distance FROM (
+            SELECT document_id, ordinal, e.embedding <=> p_query AS distance
+            FROM (
+                SELECT c.document_id, c.ordinal FROM chunk_codes c
+                WHERE c.collection_id = ANY (p_collections) AND c.space_id = p_space.id AND c.in_graph = ANY (v_states)
+                ORDER BY c.code <~> v_code LIMIT v_rerank
+            ) near
+            JOIN chunk_embeddings e USING (document_id, ordinal)
+            WHERE e.space_id = p_space.id
+            ORDER BY distance LIMIT p_depth
+        ) best;
     ELSE
         RETURN QUERY
-        SELECT e.document_id, e.ordinal, 1 - (e.embedding <=> p_query)
-        FROM (
-            SELECT c.document_id, c.ordinal FROM chunk_codes c
-            WHERE c.document_id = ANY (p_documents) AND c.collection_id = ANY (p_collections)
-              AND c.space_id = p_space.id AND c.in_graph = ANY (v_states)
-            ORDER BY c.code <~> v_code LIMIT v_rerank
-        ) near
-        JOIN chunk_embeddings e USING (document_id, ordinal)
-        WHERE e.space_id = p_space.id
-        ORDER BY e.embedding <=> p_query LIMIT p_depth;
+        SELECT document_id, ordinal, 1 - distance FROM (
+            SELECT document_id, ordinal, e.embedding <=> p_query AS distance
+            FROM (
+                SELECT c.document_id, c.ordinal FROM chunk_codes c
+                WHERE c.document_id = ANY (p_documents) AND c.collection_id = ANY (p_collections)
+                  AND c.space_id = p_space.id AND c.in_graph = ANY (v_states)
+                ORDER BY c.code <~> v_code LIMIT v_rerank
+            ) near
+            JOIN chunk_embeddings e USING (document_id, ordinal)
+            WHERE e.space_id = p_space.id
+            ORDER BY distance LIMIT p_depth
+        ) best;
     END IF;
     IF p_graph THEN
         -- Local to the transaction: a setting of the session would pin a proxied connection.
@@ -71,7 +75,8 @@ CREATE FUNCTION matching_inverted(
     p_terms integer[], p_query sparsevec, p_collections uuid[], p_documents uuid[], p_depth integer
 ) RETURNS TABLE (document_id uuid, ordinal integer, score double precision)
     LANGUAGE plpgsql STABLE ROWS 50 SECURITY DEFINER
-    SET search_path = public, pg_temp SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_generic_plan AS $$
+    SET search_path = public, pg_temp
+    SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_generic_plan AS $$
 #variable_conflict use_column
 DECLARE
     v_user text := current_user_id();
@@ -79,14 +84,19 @@ DECLARE
 BEGIN
     IF p_documents IS NULL THEN
         RETURN QUERY
-        SELECT t.document_id, t.ordinal, -(t.terms <#> p_query) FROM chunk_terms t
-        WHERE term_keys(t.collection_id, t.terms) && v_keys AND t.in_inverted AND t.user_id = v_user
-        ORDER BY t.terms <#> p_query LIMIT p_depth;
+        SELECT document_id, ordinal, -distance FROM (
+            SELECT document_id, ordinal, terms <#> p_query AS distance FROM chunk_terms
+            WHERE term_keys(collection_id, terms) && v_keys AND in_inverted AND user_id = v_user
+            ORDER BY distance LIMIT p_depth
+        ) best;
     ELSE
         RETURN QUERY
-        SELECT t.document_id, t.ordinal, -(t.terms <#> p_query) FROM chunk_terms t
-        WHERE term_keys(t.collection_id, t.terms) && v_keys AND t.in_inverted AND t.user_id = v_user AND t.document_id = ANY (p_documents)
-        ORDER BY t.terms <#> p_query LIMIT p_depth;
+        SELECT document_id, ordinal, -distance FROM (
+            SELECT document_id, ordinal, terms <#> p_query AS distance FROM chunk_terms
+            WHERE term_keys(collection_id, terms) && v_keys AND in_inverted AND user_id = v_user
+              AND document_id = ANY (p_documents)
+            ORDER BY distance LIMIT p_depth
+        ) best;
     END IF;
 END
 $$;
@@ -97,13 +107,14 @@ REVOKE CREATE ON SCHEMA public FROM spandrel_system;
 REVOKE EXECUTE ON FUNCTION matching_inverted FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION matching_inverted TO spandrel_app;
 
--- The `p_depth` chunks with the highest BM25 score (Robertson & Zaragoza 2009) for the hashed terms.
+-- The `p_depth` chunks with the highest BM25 score (Robertson & Zaragoza 2009) for the hashed terms. `coverage` is the score
+-- as a share of what a chunk full of every term of the query would get, terms that no chunk has included.
 --
 -- The inverted index is read by MaxScore (Turtle & Flood 1995): the rarest terms first, which gives the score that the
 -- last place needs at least; terms that together cannot reach it only add to the scores of chunks already found. At most two reads.
 CREATE FUNCTION matching_chunks(
     p_terms integer[], p_collections uuid[], p_documents uuid[], p_depth integer, p_inverted boolean
-) RETURNS TABLE (document_id uuid, ordinal integer, score double precision)
+) RETURNS TABLE (document_id uuid, ordinal integer, score double precision, coverage double precision)
     LANGUAGE plpgsql STABLE ROWS 50
     SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_generic_plan AS $$
 #variable_conflict use_column
@@ -114,6 +125,7 @@ DECLARE
     v_counts bigint[];            -- in how many chunks each occurs
     v_bounds double precision[];  -- what each can add to a score at most
     v_query  sparsevec;
+    v_ceiling double precision;   -- what no score can exceed
     v_needed integer := 0;        -- how many of v_terms are looked up
     v_tried  integer;
     v_sum    double precision := 0;
@@ -123,9 +135,10 @@ DECLARE
     v_scores    double precision[];
 BEGIN
     SELECT sum(chunk_count) INTO v_total FROM collections WHERE id = ANY (p_collections);
-    SELECT array_agg(term ORDER BY n, term), array_agg(n ORDER BY n, term), array_agg(c_bound * idf ORDER BY n, term),
-           ('{' || string_agg((term + 1) || ':' || idf::real, ',' ORDER BY term) || '}/1048576')::sparsevec
-    INTO v_terms, v_counts, v_bounds, v_query
+    SELECT array_agg(term ORDER BY n, term) FILTER (WHERE n > 0), array_agg(n ORDER BY n, term) FILTER (WHERE n > 0),
+           array_agg(c_bound * idf ORDER BY n, term) FILTER (WHERE n > 0), c_bound * sum(idf),
+           ('{' || string_agg((term + 1) || ':' || idf::real, ',' ORDER BY term) FILTER (WHERE n > 0) || '}/1048576')::sparsevec
+    INTO v_terms, v_counts, v_bounds, v_ceiling, v_query
     FROM (
         SELECT term, n, ln(1 + (greatest(v_total, n) - n + 0.5) / (n + 0.5)) AS idf
         FROM (
@@ -135,7 +148,6 @@ BEGIN
                                      WHERE d.collection_id = ANY (p_collections) AND NOT d.folded), 0) AS n
             FROM (SELECT DISTINCT unnest(p_terms) AS term) q
         ) counted
-        WHERE n > 0
     ) weighted;
     IF v_query IS NULL THEN
         RETURN;
@@ -144,14 +156,18 @@ BEGIN
     -- What no inverted index holds is read whole.
     IF p_documents IS NULL THEN
         RETURN QUERY
-        SELECT t.document_id, t.ordinal, -(t.terms <#> v_query) FROM chunk_terms t
-        WHERE t.collection_id = ANY (p_collections) AND NOT t.in_inverted AND t.terms <#> v_query < 0
-        ORDER BY t.terms <#> v_query LIMIT p_depth;
+        SELECT document_id, ordinal, -distance, -distance / v_ceiling FROM (
+            SELECT document_id, ordinal, terms <#> v_query AS distance FROM chunk_terms
+            WHERE collection_id = ANY (p_collections) AND NOT in_inverted
+            ORDER BY distance LIMIT p_depth
+        ) best WHERE distance < 0;
     ELSE
         RETURN QUERY
-        SELECT t.document_id, t.ordinal, -(t.terms <#> v_query) FROM chunk_terms t
-        WHERE t.document_id = ANY (p_documents) AND NOT (t.in_inverted AND p_inverted) AND t.terms <#> v_query < 0
-        ORDER BY t.terms <#> v_query LIMIT p_depth;
+        SELECT document_id, ordinal, -distance, -distance / v_ceiling FROM (
+            SELECT document_id, ordinal, terms <#> v_query AS distance FROM chunk_terms
+            WHERE document_id = ANY (p_documents) AND NOT (in_inverted AND p_inverted)
+            ORDER BY distance LIMIT p_depth
+        ) best WHERE distance < 0;
     END IF;
     IF NOT p_inverted THEN
         RETURN;
@@ -176,10 +192,12 @@ BEGIN
         v_sum := v_sum + v_bounds[v_needed];
     END LOOP;
     IF v_needed = v_tried THEN
-        RETURN QUERY SELECT * FROM unnest(v_documents, v_ordinals, v_scores);
+        RETURN QUERY
+        SELECT u.d, u.o, u.s, u.s / v_ceiling FROM unnest(v_documents, v_ordinals, v_scores) AS u (d, o, s);
     ELSE
         RETURN QUERY
-        SELECT * FROM matching_inverted(v_terms[:v_needed], v_query, p_collections, p_documents, p_depth);
+        SELECT m.document_id, m.ordinal, m.score, m.score / v_ceiling
+        FROM matching_inverted(v_terms[:v_needed], v_query, p_collections, p_documents, p_depth) m;
     END IF;
 END
 $$;
@@ -189,7 +207,8 @@ $$;
 -- p_collections NULL: all of the caller's. p_query NULL: no vector half; p_terms NULL: no text half. p_terms and
 -- p_languages run in parallel: a term counts if one of the collections is of its language. p_filter is a jsonpath
 -- predicate over documents.attributes. Scores: `similarity` cosine, `bm25` as it is, `score` reciprocal-rank fusion
--- (Cormack 2009) scaled so that 1 means first in both halves; with one half alone, that half's own score.
+-- (Cormack 2009), its text half weighted by how much of the query the chunk covers, scaled to at most 1; with one half
+-- alone, that half's own score.
 CREATE FUNCTION search_chunks(
     p_collections uuid[], p_model text, p_query halfvec, p_terms integer[], p_languages text[],
     p_filter jsonpath, p_variables jsonb, p_top_k integer, p_threshold double precision
@@ -197,7 +216,7 @@ CREATE FUNCTION search_chunks(
     found_collections uuid[], space_ok boolean, vector_path text, text_path text,
     filter_ms double precision, vector_ms double precision, text_ms double precision, total_ms double precision,
     document_id uuid, ordinal integer, score double precision, similarity double precision, vector_rank bigint,
-    bm25 double precision, text_rank bigint, collection_id uuid, document_name text, attributes jsonb,
+    bm25 double precision, text_rank bigint, coverage double precision, collection_id uuid, document_name text, attributes jsonb,
     chunk_text text, heading_path text[], page integer, start_offset integer, end_offset integer
 )
     LANGUAGE plpgsql STABLE ROWS 10
@@ -205,7 +224,8 @@ CREATE FUNCTION search_chunks(
 #variable_conflict use_column
 DECLARE
     c_large      constant integer := 20000;  -- chunks that are cheaper to find through an index than to read
-    c_k          constant double precision := 60;
+    c_k          constant double precision := 2;
+    c_text       constant double precision := 3;  -- the weight of a text half that covers the whole query
     c_share      constant double precision := 0.04;  -- below it an iterative HNSW scan loses recall: read the codes
     v_begin      timestamptz := clock_timestamp();
     v_filtered   timestamptz;
@@ -241,7 +261,7 @@ BEGIN
         vector_path := CASE WHEN v_graph THEN 'graph' ELSE 'codes' END;
         IF space_ok AND v_chunks > 0 THEN
             v_near := ARRAY(
-                SELECT (n.document_id, n.ordinal, n.similarity, row_number() OVER w)::search_leg
+                SELECT (n.document_id, n.ordinal, n.similarity, NULL, row_number() OVER w)::search_leg
                 FROM nearest_chunks(v_space, p_query, found_collections, v_documents, v_depth, v_graph) n
                 WINDOW w AS (ORDER BY n.similarity DESC, n.document_id, n.ordinal) LIMIT v_depth);
         END IF;
@@ -253,7 +273,7 @@ BEGIN
         text_path := CASE WHEN v_inverted THEN 'inverted' ELSE 'scan' END;
         IF v_chunks > 0 THEN
             v_match := ARRAY(
-                SELECT (m.document_id, m.ordinal, m.score, row_number() OVER w)::search_leg
+                SELECT (m.document_id, m.ordinal, m.score, m.coverage, row_number() OVER w)::search_leg
                 FROM matching_chunks(
                     ARRAY(SELECT q.term FROM unnest(p_terms, p_languages) AS q (term, lang) WHERE q.lang = ANY (v_languages)),
                     found_collections, v_documents, v_depth, v_inverted) m
@@ -265,20 +285,22 @@ BEGIN
     vector_ms := extract(epoch FROM v_vectors - v_filtered) * 1000;
     text_ms := extract(epoch FROM v_texts - v_vectors) * 1000;
 
-    FOR document_id, ordinal, score, similarity, vector_rank, bm25, text_rank, collection_id, document_name, attributes,
+    FOR document_id, ordinal, score, similarity, vector_rank, bm25, text_rank, coverage, collection_id, document_name, attributes,
         chunk_text, heading_path, page, start_offset, end_offset IN
         WITH fused AS (
             SELECT document_id, ordinal, n.score AS similarity, n.place AS vector_rank, m.score AS bm25, m.place AS text_rank,
+                   m.coverage,
                    CASE WHEN p_terms IS NULL THEN n.score
                         WHEN p_query IS NULL THEN m.score
-                        ELSE (coalesce(1 / (c_k + n.place), 0) + coalesce(1 / (c_k + m.place), 0)) * (c_k + 1) / 2
+                        ELSE (coalesce(1 / (c_k + n.place), 0) + coalesce(c_text * m.coverage / (c_k + m.place), 0))
+                             * (c_k + 1) / (1 + c_text)
                    END AS score
             FROM unnest(v_near) n FULL JOIN unnest(v_match) m USING (document_id, ordinal)
         ), best AS (
             SELECT * FROM fused WHERE p_threshold IS NULL OR score >= p_threshold
             ORDER BY score DESC, document_id, ordinal LIMIT p_top_k
         )
-        SELECT b.document_id, b.ordinal, b.score, b.similarity, b.vector_rank, b.bm25, b.text_rank, d.collection_id,
+        SELECT b.document_id, b.ordinal, b.score, b.similarity, b.vector_rank, b.bm25, b.text_rank, b.coverage, d.collection_id,
                d.name, d.attributes, c.text, c.heading_path, c.page, c.start_offset, c.end_offset
         FROM best b
         JOIN chunks c ON c.document_id = b.document_id AND c.ordinal = b.ordinal

@@ -18,7 +18,7 @@ from spandrel.knowledge.store import queries
 
 GRAPH_FROM_CHUNKS = 20_000
 """Smaller collections read their sign codes whole in less time than a graph takes."""
-INVERTED_FROM_CHUNKS = 4_000
+INVERTED_FROM_CHUNKS = 2_000
 GRAPH_BATCH = 200
 INVERTED_BATCH = 2_000
 

@@ -24,12 +24,17 @@ class SearchRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class ScoreParts(msgspec.Struct, kw_only=True):
-    """What the fused score is made of: cosine similarity and BM25, each with its rank (from 1) in its own half."""
+    """What the fused score is made of: cosine similarity and BM25, each with its rank (from 1) in its own half.
+
+    `coverage` (0 to 1) is the share of the query's weight that the chunk has. Hybrid `score` is
+    3/4 · (1/(2 + vector_rank) + 3 · coverage/(2 + text_rank)); a half that did not find the chunk adds nothing.
+    """
 
     similarity: float | None
     vector_rank: int | None
     bm25: float | None
     text_rank: int | None
+    coverage: float | None
 
 
 class Hit(msgspec.Struct, kw_only=True):

@@ -110,5 +110,6 @@ def _hit(row: dict[str, Any]) -> Hit:
             vector_rank=row["vector_rank"],
             bm25=row["bm25"],
             text_rank=row["text_rank"],
+            coverage=row["coverage"],
         ),
     )

@@ -1,0 +1,9 @@
+"""Every benchmark, one after the other: `make bench`. The million-chunk part is left to `benchmarks.search --million`."""
+
+from __future__ import annotations
+
+from benchmarks import chunking, cold_start, ingest, keyword, search
+
+for module in (chunking, keyword, cold_start, ingest, search):
+    print(f"\n== {(module.__doc__ or '').splitlines()[0]}", flush=True)
+    module.main()
