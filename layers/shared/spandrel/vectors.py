@@ -47,8 +47,10 @@ class HalfVector(bytes):
 
     @classmethod
     def from_base64(cls, text: str) -> HalfVector:
-        """From the OpenAI embeddings API's `encoding_format="base64"`: little-endian float32."""
+        """From the OpenAI embeddings API's `encoding_format="base64"`: little-endian float32. Raises `ValueError`."""
         raw = base64.b64decode(text, validate=True)
+        if len(raw) % 4:
+            raise ValueError("a vector's bytes are no whole number of floats")
         return cls.from_floats(struct.unpack(f"<{len(raw) // 4}f", raw))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     import openai
 
     from spandrel.settings import EmbeddingSettings
+
+
+_UNREADABLE = "The embedding provider sent an answer that cannot be read. Check the provider's address."
 
 
 class OpenAIEmbedder:
@@ -52,13 +56,17 @@ class OpenAIEmbedder:
             raise EmbeddingRejectedError from error
         except openai.APIConnectionError as error:  # timeouts among them
             raise EmbeddingUnavailableError from error
-        return self._vectors([item.embedding for item in answer.data], len(texts))
+        except (openai.APIError, ValueError) as error:  # no JSON
+            raise EmbeddingRejectedError(_UNREADABLE) from error
+        return self._vectors(answer, len(texts))
 
-    def _vectors(self, encoded: Sequence[str | list[float]], expected: int) -> list[HalfVector]:
+    def _vectors(self, answer: Any, expected: int) -> list[HalfVector]:
         try:
+            # What calls itself compatible is not always: the client checks nothing of an answer's shape.
+            encoded = [item.embedding for item in answer.data]
             vectors = [HalfVector.from_base64(e) if isinstance(e, str) else HalfVector.from_floats(e) for e in encoded]
-        except ValueError as error:
-            raise EmbeddingRejectedError("The embedding provider sent a vector that cannot be read.") from error
+        except (AttributeError, TypeError, ValueError) as error:
+            raise EmbeddingRejectedError(_UNREADABLE) from error
         if len(vectors) != expected:
             raise EmbeddingRejectedError(f"The embedding provider sent {len(vectors)} vectors for {expected} texts.")
         for vector in vectors:
@@ -71,6 +79,8 @@ class OpenAIEmbedder:
 
 
 def _retry_after(error: openai.APIStatusError) -> float | None:
-    with suppress(ValueError, TypeError):
-        return float(error.response.headers.get("retry-after", ""))
+    with suppress(ValueError):
+        seconds = float(error.response.headers.get("retry-after", ""))
+        if 0 <= seconds < math.inf:
+            return seconds
     return None
