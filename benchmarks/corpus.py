@@ -100,12 +100,9 @@ def load(url: str, corpus: Corpus, tenant: Tenant, indexed: bool) -> uuid.UUID:
             count = min(5000, tenant.chunks - begin)
             _load_part(connection, corpus, tenant.user_id, collection_id, count)
         connection.execute("SELECT fold_terms(%s)", [collection_id])
-        connection.execute(
-            "UPDATE collections SET chunk_count = %s, has_inverted = %s WHERE id = %s",
-            [tenant.chunks, indexed, collection_id],
-        )
+        connection.execute("UPDATE collections SET chunk_count = %s WHERE id = %s", [tenant.chunks, collection_id])
         if indexed:
-            connection.execute("UPDATE chunk_terms SET in_inverted = true WHERE collection_id = %s", [collection_id])
+            connection.execute("SELECT move_to_inverted(%s, %s)", [collection_id, tenant.chunks])
     return collection_id
 
 

@@ -137,11 +137,16 @@ CREATE FUNCTION term_keys(p_collection_id uuid, p_terms integer[]) RETURNS bigin
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN ARRAY(SELECT (('x' || right(p_collection_id::text, 10))::bit(40)::bigint << 20) | term FROM unnest(p_terms) AS term);
 
+-- The entries of a sparsevec, terms counted from 0 (its text form counts from 1).
+CREATE FUNCTION sparse_entries(p_terms sparsevec) RETURNS TABLE (term integer, weight real)
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 100 AS $$
+    SELECT split_part(pair, ':', 1)::integer - 1, split_part(pair, ':', 2)::real
+    FROM unnest(string_to_array(substr(split_part(p_terms::text, '}', 1), 2), ',')) AS pair WHERE pair <> ''
+$$;
+
 CREATE FUNCTION term_keys(p_collection_id uuid, p_terms sparsevec) RETURNS bigint[]
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN term_keys(p_collection_id, ARRAY(
-        SELECT split_part(pair, ':', 1)::integer - 1  -- the text form counts from 1
-        FROM unnest(string_to_array(substr(split_part(p_terms::text, '}', 1), 2), ',')) AS pair WHERE pair <> ''));
+    RETURN term_keys(p_collection_id, ARRAY(SELECT term FROM sparse_entries(p_terms)));
 
 CREATE INDEX chunk_terms_inverted ON chunk_terms USING gin (term_keys(collection_id, terms)) WITH (fastupdate = off)
     WHERE in_inverted;
@@ -164,6 +169,7 @@ CREATE TABLE term_counts (
     term          integer NOT NULL,
     user_id       text NOT NULL,
     chunks        integer NOT NULL,
+    max_weight    real NOT NULL DEFAULT 0,  -- no chunk in the inverted index weighs the term more
     PRIMARY KEY (collection_id, term)
 ) WITH (fillfactor = 80);
 
@@ -246,6 +252,33 @@ BEGIN
     )
     SELECT count(*) INTO v_documents FROM taken;
     RETURN v_documents;
+END
+$$;
+
+-- Moves up to `p_limit` of a collection's chunks into the inverted index, and notes the greatest weight of each term.
+CREATE FUNCTION move_to_inverted(p_collection_id uuid, p_limit integer) RETURNS integer
+    LANGUAGE plpgsql AS $$
+DECLARE
+    v_moved integer;
+BEGIN
+    -- The collection before its terms, as everywhere.
+    UPDATE collections SET has_inverted = true WHERE id = p_collection_id;
+    WITH batch AS (
+        SELECT document_id, ordinal, user_id, terms FROM chunk_terms
+        WHERE collection_id = p_collection_id AND NOT in_inverted
+        LIMIT p_limit FOR UPDATE SKIP LOCKED
+    ), moved AS (
+        UPDATE chunk_terms t SET in_inverted = true FROM batch b
+        WHERE (t.document_id, t.ordinal) = (b.document_id, b.ordinal)
+    ), peaks AS (
+        INSERT INTO term_counts AS t (collection_id, term, user_id, chunks, max_weight)
+        SELECT p_collection_id, e.term, min(b.user_id), 0, max(e.weight)
+        FROM batch b, sparse_entries(b.terms) e GROUP BY e.term ORDER BY e.term
+        ON CONFLICT (collection_id, term) DO UPDATE SET max_weight = excluded.max_weight
+            WHERE t.max_weight < excluded.max_weight
+    )
+    SELECT count(*) INTO v_moved FROM batch;
+    RETURN v_moved;
 END
 $$;
 

@@ -123,7 +123,7 @@ DECLARE
     v_total  bigint;
     v_terms  integer[];           -- rarest first
     v_counts bigint[];            -- in how many chunks each occurs
-    v_bounds double precision[];  -- what each can add to a score at most
+    v_bounds double precision[];  -- what each can add at most to the score of a chunk in the inverted index
     v_query  sparsevec;
     v_ceiling double precision;   -- what no score can exceed
     v_needed integer := 0;        -- how many of v_terms are looked up
@@ -136,17 +136,19 @@ DECLARE
 BEGIN
     SELECT sum(chunk_count) INTO v_total FROM collections WHERE id = ANY (p_collections);
     SELECT array_agg(term ORDER BY n, term) FILTER (WHERE n > 0), array_agg(n ORDER BY n, term) FILTER (WHERE n > 0),
-           array_agg(c_bound * idf ORDER BY n, term) FILTER (WHERE n > 0), c_bound * sum(idf),
+           array_agg(max_weight * idf ORDER BY n, term) FILTER (WHERE n > 0), c_bound * sum(idf),
            ('{' || string_agg((term + 1) || ':' || idf::real, ',' ORDER BY term) FILTER (WHERE n > 0) || '}/1048576')::sparsevec
     INTO v_terms, v_counts, v_bounds, v_ceiling, v_query
     FROM (
-        SELECT term, n, ln(1 + (greatest(v_total, n) - n + 0.5) / (n + 0.5)) AS idf
+        SELECT term, n, max_weight, ln(1 + (greatest(v_total, n) - n + 0.5) / (n + 0.5)) AS idf
         FROM (
-            SELECT q.term, coalesce((SELECT sum(t.chunks) FROM term_counts t
-                                     WHERE t.collection_id = ANY (p_collections) AND t.term = q.term), 0)
+            SELECT q.term, coalesce(folded.max_weight, 0) AS max_weight, coalesce(folded.chunks, 0)
                          + coalesce((SELECT sum(d.counts[array_position(d.terms, q.term)]) FROM document_terms d
                                      WHERE d.collection_id = ANY (p_collections) AND NOT d.folded), 0) AS n
             FROM (SELECT DISTINCT unnest(p_terms) AS term) q
+            CROSS JOIN LATERAL (SELECT sum(t.chunks) AS chunks, max(t.max_weight)::double precision AS max_weight
+                                FROM term_counts t
+                                WHERE t.collection_id = ANY (p_collections) AND t.term = q.term) folded
         ) counted
     ) weighted;
     IF v_query IS NULL THEN
@@ -173,10 +175,10 @@ BEGIN
         RETURN;
     END IF;
 
-    LOOP  -- enough of the rarest terms that some thousand chunks are met
+    LOOP  -- enough of the rarest terms that the last place has a score worth beating
         v_needed := v_needed + 1;
         v_sum := v_sum + v_counts[v_needed];
-        EXIT WHEN v_sum >= 1000 OR v_needed = cardinality(v_terms);
+        EXIT WHEN v_sum >= 2 * p_depth OR v_needed = cardinality(v_terms);
     END LOOP;
     v_tried := v_needed;
     SELECT array_agg(s.document_id), array_agg(s.ordinal), array_agg(s.score), min(s.score)

@@ -180,17 +180,7 @@ SELECT count(*) AS moved FROM batch;
 
 -- name: move_to_inverted
 -- Moves a batch of a collection's chunks into the inverted index.
-WITH batch AS (
-    SELECT t.document_id, t.ordinal FROM chunk_terms t
-    WHERE t.collection_id = %(collection_id)s AND NOT t.in_inverted
-    LIMIT %(limit)s FOR UPDATE SKIP LOCKED
-), moved AS (
-    UPDATE chunk_terms t SET in_inverted = true FROM batch b
-    WHERE (t.document_id, t.ordinal) = (b.document_id, b.ordinal)
-), marked AS (
-    UPDATE collections SET has_inverted = true WHERE id = %(collection_id)s AND NOT has_inverted
-)
-SELECT count(*) AS moved FROM batch;
+SELECT move_to_inverted(%(collection_id)s, %(limit)s::integer) AS moved;
 
 -- name: count_graph
 UPDATE embedding_spaces SET graph_count = (SELECT coalesce(sum(chunk_count), 0) FROM collections WHERE has_graph)

@@ -20,7 +20,7 @@ GRAPH_FROM_CHUNKS = 20_000
 """Smaller collections read their sign codes whole in less time than a graph takes."""
 INVERTED_FROM_CHUNKS = 2_000
 GRAPH_BATCH = 200
-INVERTED_BATCH = 2_000
+INVERTED_BATCH = 500
 
 
 @dataclass(frozen=True, slots=True)
