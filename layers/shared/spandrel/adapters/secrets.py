@@ -32,10 +32,13 @@ def read_secret(arn: str, region: str, connection: http.client.HTTPConnection | 
         connection.request("POST", "/", body, headers)
         answer = connection.getresponse()
         content = answer.read()
-    except OSError as error:
+    except (OSError, http.client.HTTPException) as error:
         raise SecretUnreadableError from error
     finally:
         connection.close()
     if answer.status != http.client.OK:
         raise SecretUnreadableError
-    return str(json.loads(content)["SecretString"])
+    try:
+        return str(json.loads(content)["SecretString"])
+    except (ValueError, KeyError, TypeError):
+        raise SecretUnreadableError from None  # the cause would carry the answer, and with it the secret

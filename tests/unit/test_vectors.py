@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import base64
+import math
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spandrel.vectors import HalfVector, SparseVector
+
+
+@given(st.lists(st.floats(width=16, allow_nan=False, allow_infinity=False), min_size=1, max_size=50))
+def test_half_floats_come_back_as_they_went_in(values: list[float]) -> None:
+    vector = HalfVector.from_floats(values)
+    assert vector.dimensions == len(values)
+    assert vector.to_list() == values
+
+
+@given(st.lists(st.floats(-65504, 65504, width=32), min_size=1, max_size=50))
+def test_base64_is_little_endian_float32(values: list[float]) -> None:
+    text = base64.b64encode(struct.pack(f"<{len(values)}f", *values)).decode()
+    assert HalfVector.from_base64(text) == HalfVector.from_floats(values)
+
+
+def test_the_bytes_are_pgvector_s() -> None:
+    assert HalfVector.from_floats([1.0, -2.0]) == bytes.fromhex("0002 0000 3c00 c000")
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 65536.0, -70000.0, 1e30])
+def test_what_does_not_fit_is_refused(value: float) -> None:
+    with pytest.raises(ValueError, match="a vector component"):
+        HalfVector.from_floats([0.5, value, 0.5])
+
+
+@pytest.mark.parametrize("text", ["?", "AAA=", "A", "ü"])
+def test_base64_that_holds_no_floats_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        HalfVector.from_base64(text)
+
+
+def test_a_sparse_vector_s_bytes_are_pgvector_s() -> None:
+    expected = bytes.fromhex("00100000 00000002 00000000 00000000 00000007 3fc00000 40000000")
+    assert SparseVector.from_items(1 << 20, [0, 7], [1.5, 2.0]) == expected
+
+
+def test_an_empty_sparse_vector() -> None:
+    assert SparseVector.from_items(8, [], []) == bytes.fromhex("00000008 00000000 00000000")
