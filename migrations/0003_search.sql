@@ -226,8 +226,8 @@ CREATE FUNCTION search_chunks(
 #variable_conflict use_column
 DECLARE
     c_large      constant integer := 20000;  -- chunks that are cheaper to find through an index than to read
-    c_k          constant double precision := 2;
-    c_text       constant double precision := 3;  -- the weight of a text half that covers the whole query
+    c_k          constant double precision := 1;
+    c_text       constant double precision := 2.5;  -- the weight of a text half that covers the whole query
     c_share      constant double precision := 0.04;  -- below it an iterative HNSW scan loses recall: read the codes
     v_begin      timestamptz := clock_timestamp();
     v_filtered   timestamptz;

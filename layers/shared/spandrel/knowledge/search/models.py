@@ -27,7 +27,7 @@ class ScoreParts(msgspec.Struct, kw_only=True):
     """What the fused score is made of: cosine similarity and BM25, each with its rank (from 1) in its own half.
 
     `coverage` (0 to 1) is the share of the query's weight that the chunk has. Hybrid `score` is
-    3/4 · (1/(2 + vector_rank) + 3 · coverage/(2 + text_rank)); a half that did not find the chunk adds nothing.
+    4/7 · (1/(1 + vector_rank) + 2.5 · coverage/(1 + text_rank)); a half that did not find the chunk adds nothing.
     """
 
     similarity: float | None
