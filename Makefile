@@ -15,7 +15,7 @@ ARGS ?=
 
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help setup local local-start local-stop local-sync test lint format build deploy bench clean
+.PHONY: help setup local local-start local-stop local-sync test lint format docs build deploy bench clean
 
 help: ## Show this list
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2}'
@@ -80,6 +80,9 @@ lint: $(SYNCED) ## ruff, mypy and sam validate --lint
 format: $(SYNCED) ## Format the code and mend what ruff can
 	@$(RUN) ruff check --fix .
 	$(RUN) ruff format .
+
+docs: $(SYNCED) ## Write docs/openapi.json anew from the code
+	@$(RUN) python -m functions.api.openapi docs/openapi.json
 
 build: $(SYNCED) ## Build functions and layer for AWS; ARCH=arm64 (default) or x86_64
 	@$(RUN) python -m local.aws_build --arch $(ARCH)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import Depends, Header, Query, Request
+from pydantic import Field
 
 from spandrel import http
 
@@ -20,7 +21,8 @@ def _user_id(request: Request) -> str:
 
 UserId = Annotated[str, Depends(_user_id)]
 Limit = Annotated[int, Query(ge=1, le=100, description="Items on a page.")]
-Cursor = Annotated[str | None, Query(max_length=64, description="`next_cursor` of the page before.")]
+_Cursor = Annotated[str, Field(max_length=64, json_schema_extra={"pattern": "^[A-Za-z0-9_-]{21}[AQgw]$"})]
+Cursor = Annotated[_Cursor | None, Query(description="`next_cursor` of the page before.")]
 IdempotencyHeader = Annotated[
     str | None,
     Header(

@@ -11,7 +11,7 @@ from fastapi.openapi.utils import get_openapi
 from functions.api.schemas import Problem
 from spandrel.knowledge.search.models import SearchAnswer, SearchRequest
 
-PUBLIC = {"get_health"}
+PUBLIC = {"get_health", "get_openapi"}
 _SCHEMA = "#/components/schemas/{name}"
 _DESCRIPTION = """Serverless backend for AI agents. Every error is an RFC 9457 problem with a stable `code`."""
 
@@ -24,16 +24,17 @@ def build_openapi(app: FastAPI) -> dict[str, Any]:
     schemas["Problem"] = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
     _, lean = msgspec.json.schema_components((SearchRequest, SearchAnswer), ref_template=_SCHEMA)
     schemas |= lean
-    schemas["Filter"] = _filter_schema()
+    schemas |= {"GatewayFault": _GATEWAY_FAULT, "Filter": _FILTER, "FilterCondition": _CONDITION}
     schemas["SearchRequest"]["properties"]["filter"] = {
         "anyOf": [{"$ref": _SCHEMA.format(name="Filter")}, {"type": "null"}]
     }
     document["paths"]["/v1/search"] = {"post": _search_operation()}
     document["components"]["securitySchemes"] = {"jwt": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
     document["security"] = [{"jwt": []}]
-    for path in document["paths"].values():
-        for operation in path.values():
-            _finish(operation)
+    operations = [operation for path in document["paths"].values() for operation in path.values()]
+    for operation in operations:
+        _finish(operation)
+    _link(operations)
     return document
 
 
@@ -51,23 +52,81 @@ def _search_operation() -> dict[str, Any]:
     }
 
 
-def _filter_schema() -> dict[str, Any]:
-    return {
-        "title": "Filter",
-        "type": "object",
-        "minProperties": 1,
-        "description": (
-            "All entries must hold. An entry is an attribute with a value (equal), a list (one of) or an object of "
-            "operators (eq, ne, gt, gte, lt, lte, in, nin), or `and` / `or` with a list of filters."
-        ),
-        "examples": [{"year": {"gte": 2020}, "or": [{"team": "red"}, {"tags": {"in": ["urgent", "draft"]}}]}],
-    }
+_GATEWAY_FAULT = {
+    "title": "GatewayFault",
+    "type": "object",
+    "description": "What the gateway in front says by itself: 401 without a valid token, 429 above the limits.",
+    "properties": {"message": {"type": "string"}},
+    "required": ["message"],
+}
+_STORABLE = {"type": "string", "pattern": "^[^\\u0000]*$"}
+_SCALAR = {"anyOf": [_STORABLE, {"type": ["number", "boolean", "null"]}]}
+_ITEMS = {"type": "array", "items": _SCALAR, "minItems": 1, "maxItems": 200}
+_ORDERED = {"anyOf": [_STORABLE, {"type": "number"}]}
+_CONDITION = {
+    "title": "FilterCondition",
+    "type": "object",
+    "description": "What one attribute must satisfy; several operators must all hold.",
+    "properties": dict.fromkeys(("eq", "ne"), _SCALAR)
+    | dict.fromkeys(("gt", "gte", "lt", "lte"), _ORDERED)
+    | dict.fromkeys(("in", "nin"), _ITEMS),
+    "additionalProperties": False,
+    "minProperties": 1,
+}
+_FILTERS = {"type": "array", "items": {"$ref": _SCHEMA.format(name="Filter")}, "minItems": 1}
+_FILTER = {
+    "title": "Filter",
+    "type": "object",
+    "description": (
+        "All entries must hold. An entry is an attribute with a value (equal), a list (one of) or an object of "
+        "operators, or `and` / `or` with a list of filters. Nested eight deep at most, with 64 conditions at most."
+    ),
+    "properties": {"and": _FILTERS, "or": _FILTERS},
+    "propertyNames": _STORABLE,
+    "additionalProperties": {"anyOf": [*_SCALAR["anyOf"], _ITEMS, {"$ref": _SCHEMA.format(name="FilterCondition")}]},
+    "minProperties": 1,
+    "examples": [{"year": {"gte": 2020}, "or": [{"team": "red"}, {"tags": {"in": ["urgent", "draft"]}}]}],
+}
 
 
 def _finish(operation: dict[str, Any]) -> None:
-    """Problems as they really come, instead of FastAPI's own validation error."""
-    error = {"application/problem+json": {"schema": {"$ref": _SCHEMA.format(name="Problem")}}}
+    """A readable summary, and problems as they really come instead of FastAPI's own validation error."""
+    operation["summary"] = operation["operationId"].replace("_", " ").capitalize()
+    problem = {"application/problem+json": {"schema": {"$ref": _SCHEMA.format(name="Problem")}}}
+    gateway = {"application/json": {"schema": {"$ref": _SCHEMA.format(name="GatewayFault")}}}
     operation["responses"].pop("422", None)
-    operation["responses"]["default"] = {"description": "A problem", "content": error}
+    operation["responses"]["default"] = {"description": "A problem", "content": problem | gateway}
     if operation["operationId"] in PUBLIC:
         operation["security"] = []
+
+
+def _link(operations: list[dict[str, Any]]) -> None:
+    """Says which operations take the id of what was just made."""
+    made = {
+        "create_collection": ("201", "collection_id", "$response.body#/id"),
+        "create_documents": ("201", "document_id", "$response.body#/items/0/document/id"),
+    }
+    for operation in operations:
+        if operation["operationId"] not in made:
+            continue
+        status, name, source = made[operation["operationId"]]
+        operation["responses"][status]["links"] = {
+            other["operationId"]: {"operationId": other["operationId"], "parameters": {name: source}}
+            for other in operations
+            if any(parameter["name"] == name and parameter["in"] == "path" for parameter in other.get("parameters", []))
+        }
+
+
+def main() -> None:
+    """Writes the document to the file that is named: `python -m functions.api.openapi docs/openapi.json`."""
+    import json
+    import sys
+    from pathlib import Path
+
+    from functions.api.app import app
+
+    Path(sys.argv[1]).write_text(json.dumps(build_openapi(app), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

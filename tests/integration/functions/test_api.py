@@ -62,6 +62,7 @@ def successes(kb: KnowledgeBase) -> dict[str, Answer]:
         "delete_document": call("DELETE", f"/v1/documents/{ready}"),
         "delete_collection": call("DELETE", f"/v1/collections/{collection}"),
         "get_health": call("GET", "/v1/health", user=None),
+        "get_openapi": call("GET", "/v1/openapi.json", user=None),
     }
 
 
@@ -184,7 +185,7 @@ def test_a_problem_names_the_field_at_fault() -> None:
 def test_without_an_identity_nothing_is_answered() -> None:
     for name, (method, path, _) in operations().items():
         answer = call(method, path.replace("{", "").replace("}", ""), user=None, body={"query": "x"})
-        expected = (200, 401) if name == "get_health" else (401, 422)
+        expected = (200, 401) if name in ("get_health", "get_openapi") else (401, 422)
         assert answer.status in expected, name
     assert call("GET", "/v1/collections", user=None).code == "unauthenticated"
     assert call("POST", "/v1/search", user=None, body={"query": "x"}).code == "unauthenticated"
@@ -529,3 +530,33 @@ def test_events_can_be_replayed_as_json(kb: KnowledgeBase) -> None:
     for row in kb.rows("SELECT type, data FROM events"):
         assert row["type"].split(".")[0] in ("collection", "document")
         json.dumps(row["data"])
+
+
+# -- how a request is put
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("/v1/collections", "GET, POST"),
+        ("/v1/documents/01a2063a-3729-7f05-8d80-3f0de23eff57", "DELETE, GET"),
+        ("/v1/search", "POST"),
+    ],
+)
+def test_a_refused_method_is_answered_with_those_that_are_taken(path: str, allowed: str) -> None:
+    from functions.api.handler import handler
+    from tests.support.events import Context
+
+    response = handler(http_event("PUT", path, body={}), Context())
+    assert (response["statusCode"], response["headers"]["allow"]) == (405, allowed)
+
+
+def test_a_body_that_is_not_said_to_be_json_is_told_how(kb: KnowledgeBase) -> None:
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    answer = call("POST", "/v1/collections", body={"name": "papers"}, headers=form)
+    assert (answer.status, answer.code) == (415, "unsupported_media_type")
+    assert "Content-Type: application/json" in answer.json["detail"]
+
+
+def test_a_path_with_a_slash_too_many_is_none() -> None:
+    assert call("GET", "/v1/collections/").code == "not_found"

@@ -76,6 +76,7 @@ CASES: dict[str, list[Case]] = {
         (lambda ada: {"body": {"query": SECRET, "collections": [ada.collection]}}, foreign),
     ],
     "get_health": [(lambda ada: {}, public)],
+    "get_openapi": [(lambda ada: {}, public)],
 }
 
 
