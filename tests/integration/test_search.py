@@ -128,6 +128,30 @@ def test_the_inverted_index_finds_what_reading_everything_finds(kb: KnowledgeBas
     assert scanned[0] == pytest.approx(bm25.best(passages, queries[0], 50), rel=1e-3)
 
 
+@pytest.mark.parametrize("fold_after", [1, 1000])
+def test_the_inverted_index_stays_exact_while_its_collection_changes(
+    kb: KnowledgeBase, monkeypatch: pytest.MonkeyPatch, fold_after: int
+) -> None:
+    """Bounds that pruning relies on must hold for what came after they were set, also for far heavier chunks."""
+    monkeypatch.setattr(store_stage, "FOLD_AFTER_DOCUMENTS", fold_after)
+    collection, corpus = kb.collection(), bm25.Zipf(11)
+    documents = [kb.publish(collection, [corpus.text() for _ in range(500)]) for _ in range(4)]
+    promote(kb)
+    queries = [corpus.query() for _ in range(10)]
+    kb.documents.delete(ADA, documents[0])
+    kb.publish(collection, [" ".join([word] * 40) for query in queries for word in query.split()])
+    for promoted in (False, True):
+        if promoted:
+            promote(kb)
+        for query in queries:
+            everything = {"missing": {"ne": 1}}  # with a filter, a collection of this size is read whole
+            for top_k in (1, 10, 50):
+                expected = text_scores(kb, query, filter=everything, top_k=top_k)
+                assert text_scores(kb, query, top_k=top_k) == pytest.approx(expected, rel=1e-6)
+    assert kb.find(queries[0], mode="text").text_path == "inverted"
+    assert kb.find(queries[0], mode="text", filter=everything).text_path == "scan"
+
+
 def test_what_is_not_in_the_inverted_index_yet_is_found_beside_what_is(kb: KnowledgeBase) -> None:
     collection = kb.collection()
     kb.publish(collection, WHALES[:3])
@@ -226,14 +250,26 @@ def test_promotion_loses_and_doubles_nothing(kb: KnowledgeBase) -> None:
 # -- fusion
 
 
-def test_hybrid_scores_are_reciprocal_rank_fusion(kb: KnowledgeBase) -> None:
+def test_hybrid_scores_are_reciprocal_ranks_weighted_by_coverage(kb: KnowledgeBase) -> None:
     kb.publish(kb.collection(), WHALES)
     hits = kb.find("whales sing", top_k=50).hits
     assert len(hits) == len(WHALES)
+    assert {hit.parts.text_rank is None for hit in hits} == {True, False}
     for hit in hits:
-        ranks = [rank for rank in (hit.parts.vector_rank, hit.parts.text_rank) if rank is not None]
-        assert hit.score == pytest.approx(sum(1 / (60 + rank) for rank in ranks) * 61 / 2, abs=1e-6)
+        parts = hit.parts
+        near = 1 / (1 + parts.vector_rank) if parts.vector_rank else 0
+        match = 2.5 * (parts.coverage or 0) / (1 + parts.text_rank) if parts.text_rank else 0
+        assert hit.score == pytest.approx(4 / 7 * (near + match), abs=1e-6)
     assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+
+
+@pytest.mark.parametrize("query", ["whales", "whales sing", "whales krill", "krill"])
+def test_coverage_is_the_share_of_what_a_chunk_full_of_the_query_would_get(kb: KnowledgeBase, query: str) -> None:
+    kb.publish(kb.collection(), WHALES)
+    most = bm25.ceiling(WHALES, query)
+    for hit in kb.find(query, mode="text", top_k=50).hits:
+        assert hit.parts.coverage == pytest.approx((hit.parts.bm25 or 0) / most, rel=1e-4)
+        assert 0 < (hit.parts.coverage or 0) < 1
 
 
 def test_ranks_are_those_of_each_half_alone(kb: KnowledgeBase) -> None:

@@ -23,6 +23,14 @@ def scores(texts: list[str], query: str, language: str = "english") -> list[floa
     return found
 
 
+def ceiling(texts: list[str], query: str, language: str = "english") -> float:
+    """What no score can exceed: every term of the query, endlessly often."""
+    of = analyzer(language).counts
+    found = [of(text) for text in texts]
+    frequencies = [sum(term in each for each in found) for term in of(query)]
+    return sum((K1 + 1) * math.log(1 + (len(texts) - n + 0.5) / (n + 0.5)) for n in frequencies)
+
+
 def best(texts: list[str], query: str, count: int, language: str = "english") -> list[float]:
     """The highest scores above zero, best first."""
     return [score for score in sorted(scores(texts, query, language), reverse=True) if score > 0][:count]
