@@ -27,6 +27,12 @@ def _storable(value: str) -> str:
     return value
 
 
+def _storable_text(value: str) -> None:
+    """What `jsonb` holds: everything but these, line breaks among it."""
+    if any(char == "\0" or "\ud800" <= char <= "\udfff" for char in value):
+        raise ValueError("NUL and lone surrogates are not allowed")
+
+
 def _known_language(value: str) -> str:
     if value not in LANGUAGES:
         raise ValueError(f"must be one of {', '.join(LANGUAGES)}")
@@ -38,12 +44,12 @@ def _storable_json(value: Any, depth: int = 0) -> None:
         raise ValueError("attributes may be nested four deep")
     match value:
         case str():
-            _storable(value)
+            _storable_text(value)
         case float() if not math.isfinite(value):
             raise ValueError("numbers must be finite")
         case dict():
             for key, item in value.items():
-                _storable(key)
+                _storable_text(key)
                 _storable_json(item, depth + 1)
         case list():
             for item in value:

@@ -560,3 +560,10 @@ def test_a_body_that_is_not_said_to_be_json_is_told_how(kb: KnowledgeBase) -> No
 
 def test_a_path_with_a_slash_too_many_is_none() -> None:
     assert call("GET", "/v1/collections/").code == "not_found"
+
+
+def test_attributes_may_hold_lines(kb: KnowledgeBase) -> None:
+    collection = call("POST", "/v1/collections", body={"name": "papers"}).json["id"]
+    files = [{"name": "a.md", "attributes": {"note": "first\nsecond\tthird"}}]
+    answer = call("POST", "/v1/documents", body={"collection_id": collection, "files": files})
+    assert answer.json["items"][0]["document"]["attributes"] == files[0]["attributes"]
