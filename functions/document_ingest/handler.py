@@ -13,7 +13,7 @@ from spandrel import wiring
 from spandrel.knowledge.ingest.embed import Patience
 from spandrel.knowledge.ingest.models import IngestTask
 from spandrel.knowledge.ingest.notifications import parse_notification
-from spandrel.observability import logger
+from spandrel.observability import count, logger, metrics
 
 # One poisoned record must not hold the batch up: only what failed comes back.
 processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
@@ -23,13 +23,16 @@ def ingest_record(record: SQSRecord, *, patience: Patience) -> None:
     for task in parse_notification(record.body):
         if isinstance(task, IngestTask):
             outcome = wiring.ingest().run(task, patience)
+            count(f"Documents.{outcome.value}")
             logger.info("ingested", extra={"document_id": str(task.document_id), "outcome": outcome.value})
         else:
             removed = wiring.purge().run(task)
+            count("Documents.purged", removed)
             logger.info("purged", extra={"collection_id": str(task.collection_id), "documents": removed})
 
 
 @logger.inject_lambda_context
+@metrics.log_metrics
 def handler(event: dict[str, Any], context: Any) -> PartialItemFailureResponse:
     patience = Patience(remaining=lambda: context.get_remaining_time_in_millis() / 1000)
     return process_partial_response(event, partial(ingest_record, patience=patience), processor, context)

@@ -6,14 +6,16 @@ from typing import Any
 
 from spandrel import http, wiring
 from spandrel.knowledge.search.models import SearchAnswer, SearchRequest
-from spandrel.observability import logger
+from spandrel.observability import logger, metrics, milliseconds
 
 
 @logger.inject_lambda_context
+@metrics.log_metrics
 def handler(event: dict[str, Any], context: Any) -> http.Response:
     def search() -> SearchAnswer:
         user_id = http.user_id(event)
         answer = wiring.search().run(user_id, http.body(event, SearchRequest))
+        milliseconds(f"Search.{answer.mode}", answer.timings.total_ms)
         logger.info("searched", extra={"mode": answer.mode, "hits": len(answer.hits), "ms": answer.timings.total_ms})
         return answer
 

@@ -1,22 +1,19 @@
-"""The logger and the metrics that every function shares. Powertools reads service and level from the environment
-itself.
-"""
+"""The logger and the metrics that every function shares. Powertools reads service, level and namespace itself."""
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import TYPE_CHECKING
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
 
-from aws_lambda_powertools import Logger
-
-if TYPE_CHECKING:
-    from aws_lambda_powertools import Metrics
-
+NAMESPACE = "Spandrel"
 logger = Logger(utc=True)
+metrics = Metrics(namespace=NAMESPACE)
 
 
-@lru_cache(maxsize=1)
-def metrics() -> Metrics:
-    from aws_lambda_powertools import Metrics
+def count(name: str, value: int = 1) -> None:
+    """Adds to a metric that the invocation's end publishes (CloudWatch embedded metric format)."""
+    metrics.add_metric(name=name, unit=MetricUnit.Count, value=value)
 
-    return Metrics()
+
+def milliseconds(name: str, value: float) -> None:
+    metrics.add_metric(name=name, unit=MetricUnit.Milliseconds, value=value)

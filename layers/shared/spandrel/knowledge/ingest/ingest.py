@@ -28,7 +28,7 @@ from spandrel.errors import (
 from spandrel.knowledge.ingest.chunk import chunk
 from spandrel.knowledge.ingest.embed import Patience, embed
 from spandrel.knowledge.ingest.models import Claim, IngestTask, LeaseLostError, Version
-from spandrel.knowledge.ingest.notifications import retry_message
+from spandrel.knowledge.ingest.notifications import retry_message, task_message
 from spandrel.knowledge.ingest.parse import parse
 from spandrel.knowledge.ingest.store import publish
 from spandrel.knowledge.ingest.weigh import weigh_chunks
@@ -64,8 +64,13 @@ class Ingest:
     lease_seconds: float = LEASE_SECONDS
 
     def run(self, task: IngestTask, patience: Patience) -> Outcome:
-        """One document, to an end that its row tells. Raises only when it could not even be claimed or put back."""
-        claim = self._claim(task)
+        """One document, to an end that its row tells. Raises only when it could not even be put back."""
+        try:
+            claim = self._claim(task)
+        except (DatabaseUnavailableError, SchemaVersionError):
+            # A message given back to the queue would hide for its whole visibility timeout.
+            self.queue.send(task_message(task), WAIT_SECONDS)
+            return Outcome.QUEUED_AGAIN
         if isinstance(claim, Outcome):
             return claim
         try:

@@ -23,6 +23,16 @@ def retry_message(document_id: UUID) -> dict[str, Any]:
     return {"source": "spandrel", "detail-type": "Document Retry", "detail": {"document_id": str(document_id)}}
 
 
+def task_message(task: IngestTask) -> dict[str, Any]:
+    """The message that `parse_notification` reads as `task`: to come back to it later."""
+    if task.source is None:
+        return retry_message(task.document_id)
+    found = task.source
+    described = {"key": found.key, "size": found.size, "etag": found.etag, "sequencer": found.sequencer}
+    detail = {"object": described | ({"version-id": found.version_id} if found.version_id else {})}
+    return {"source": "aws.s3", "detail-type": "Object Created", "detail": detail}
+
+
 def purge_message(collection_id: UUID) -> dict[str, Any]:
     return {"source": "spandrel", "detail-type": "Collection Purge", "detail": {"collection_id": str(collection_id)}}
 
