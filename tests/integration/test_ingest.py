@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from typing import cast
 from uuid import uuid4
 
 import pytest
 
+from spandrel.database import Database
 from spandrel.errors import EmbeddingRejectedError, EmbeddingUnavailableError, NotFoundError
 from spandrel.knowledge.ingest import embed as embed_stage
 from spandrel.knowledge.ingest import ingest as ingest_module
@@ -22,6 +24,7 @@ from spandrel.knowledge.models import Collection, object_key
 from spandrel.knowledge.search.models import SearchRequest
 from spandrel.knowledge.search.search import Search
 from tests.support.knowledge import ADA, BOB, Clock, KnowledgeBase
+from tests.support.postgres import settings_for
 
 TWO_SECTIONS = "# Whales\n\nWhales sing long songs.\n\n# Sharks\n\nSharks do not sing.\n"
 
@@ -630,3 +633,14 @@ def test_an_unknown_document_id_is_no_one_s_problem(kb: KnowledgeBase) -> None:
 
 def test_the_lease_outlives_the_longest_nap() -> None:
     assert ingest_module.LEASE_SECONDS > embed_stage.NAP_SECONDS * 2
+
+
+def test_a_notification_that_finds_no_database_comes_back_soon(kb: KnowledgeBase, collection: Collection) -> None:
+    document_id = kb.announce(collection)
+    body = kb.put(document_id, "Patience.")
+    nowhere = Database(settings_for("postgresql://nobody@localhost:1/none?connect_timeout=1"), "spandrel_system")
+    [task] = parse_notification(body)
+    outcome = replace(kb.ingest, database=nowhere).run(cast("IngestTask", task), kb.clock.patience())
+    assert outcome is Outcome.QUEUED_AGAIN
+    kb.drain()
+    assert kb.document(document_id).status == "ready"

@@ -12,7 +12,9 @@ from spandrel.knowledge.ingest.notifications import (
     parse_notification,
     purge_message,
     retry_message,
+    task_message,
 )
+from spandrel.knowledge.models import S3Object
 
 ID = UUID("01a20618-6f5d-79ec-8747-be64bde6f344")
 
@@ -100,3 +102,11 @@ def test_an_upload_without_a_sequencer_is_told() -> None:
     detail = {"object": {"key": f"documents/{ID}"}}
     with pytest.raises(UnknownNotificationError):
         parse_notification(json.dumps({"source": "aws.s3", "detail-type": "Object Created", "detail": detail}))
+
+
+@pytest.mark.parametrize("version", ["v7", None])
+def test_a_task_can_be_written_as_the_message_that_it_came_from(version: str | None) -> None:
+    task = IngestTask(ID, S3Object(f"documents/{ID}", version, "etag", 12, "00AB".rjust(32, "0")))
+    assert parse_notification(json.dumps(task_message(task))) == [task]
+    retry = IngestTask(ID, None)
+    assert parse_notification(json.dumps(task_message(retry))) == [retry]
