@@ -41,7 +41,6 @@ class FolderStore(FakeObjectStore):
 
 
 def ingest_for(url: str, folder: Path, delay: float = 0.0) -> Ingest:
-    embed_stage.BATCH_TEXTS = 4  # so that there is something to stash
     embedder = FakeEmbedder()
     embedder.during = lambda: time.sleep(delay)
     database = Database(settings_for(url), "spandrel_system")
@@ -54,6 +53,7 @@ def task(document_id: UUID, variant: str) -> IngestTask:
 
 
 def work(url: str, folder: Path) -> None:
+    embed_stage.BATCH_TEXTS = 4  # so that there is something to stash
     ingest = ingest_for(url, folder, delay=0.004)
     documents = sorted({UUID(path.stem) for path in folder.iterdir()})
     while True:

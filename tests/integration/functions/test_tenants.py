@@ -104,8 +104,11 @@ def test_every_route_has_a_case() -> None:
 
 @pytest.mark.parametrize(
     ("name", "case"),
-    [(name, case) for name, cases in CASES.items() for case in cases],
-    ids=lambda value: str(value)[:20],
+    [
+        pytest.param(name, case, id=f"{name}-{number}")
+        for name, cases in CASES.items()
+        for number, case in enumerate(cases)
+    ],
 )
 def test_another_user_neither_sees_nor_changes_anything(
     wired: KnowledgeBase, ada: Owned, name: str, case: Case
