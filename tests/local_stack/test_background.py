@@ -58,7 +58,7 @@ def test_a_document_whose_worker_is_killed_is_finished_by_another(stack, user):
     assert user.document(document)["status"] in ("parsing", "chunking", "embedding")
 
     _expire(stack, document)
-    assert _upkeep(stack)["requeued"] >= 1
+    _upkeep(stack)
     done = user.settled(document, 90)
     assert done["status"] == "ready", done
     assert done["version"] == 1
@@ -83,7 +83,7 @@ def test_a_document_whose_message_is_lost_is_found_by_upkeep(stack, user, status
     )
     rows(stack, query, status, document)
 
-    assert _upkeep(stack)["requeued"] >= 1
+    _upkeep(stack)
 
     assert user.settled(document)["status"] == "ready"
     assert user.document(document)["version"] == 2
@@ -97,7 +97,7 @@ def test_a_deletion_that_stopped_half_way_is_finished_by_upkeep(stack, user):
         "UPDATE documents SET status = 'deleting', updated_at = now() - interval '1 hour' WHERE id = %s",
         document,
     )
-    assert _upkeep(stack)["deleted"] >= 1
+    _upkeep(stack)
     assert left_behind(stack, document) == {}
 
 
@@ -147,10 +147,10 @@ def _drained(stack: Any, queue: str) -> None:
     time.sleep(1)
 
 
-def _upkeep(stack: Any) -> dict[str, int]:
+def _upkeep(stack: Any) -> None:
+    """Runs it now; its own schedule may have come a moment before, so what it reports proves nothing."""
     answer = stack.client("lambda").invoke(FunctionName=UPKEEP, Payload=b"{}")
     assert "FunctionError" not in answer, answer["Payload"].read()
-    return json.loads(answer["Payload"].read())
 
 
 def _expire(stack: Any, document: str) -> None:
