@@ -13,7 +13,7 @@ from spandrel import wiring
 from spandrel.knowledge.ingest.embed import Patience
 from spandrel.knowledge.ingest.models import IngestTask
 from spandrel.knowledge.ingest.notifications import parse_notification
-from spandrel.observability import count, logger, metrics
+from spandrel.observability import count, logger, publish_metrics
 
 # One poisoned record must not hold the batch up: only what failed comes back.
 processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
@@ -32,7 +32,7 @@ def ingest_record(record: SQSRecord, *, patience: Patience) -> None:
 
 
 @logger.inject_lambda_context
-@metrics.log_metrics
+@publish_metrics
 def handler(event: dict[str, Any], context: Any) -> PartialItemFailureResponse:
     patience = Patience(remaining=lambda: context.get_remaining_time_in_millis() / 1000)
     return process_partial_response(event, partial(ingest_record, patience=patience), processor, context)

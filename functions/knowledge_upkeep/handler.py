@@ -6,13 +6,13 @@ from dataclasses import asdict
 from typing import Any
 
 from spandrel import wiring
-from spandrel.observability import count, logger, metrics
+from spandrel.observability import count, logger, publish_metrics
 
 MARGIN_SECONDS = 15
 
 
 @logger.inject_lambda_context
-@metrics.log_metrics
+@publish_metrics
 def handler(event: dict[str, Any], context: Any) -> dict[str, int]:
     seconds = context.get_remaining_time_in_millis() / 1000 - MARGIN_SECONDS
     report = asdict(wiring.upkeep().run(seconds))

@@ -6,11 +6,11 @@ from typing import Any
 
 from spandrel import http, wiring
 from spandrel.knowledge.search.models import SearchAnswer, SearchRequest
-from spandrel.observability import logger, metrics, milliseconds
+from spandrel.observability import logger, milliseconds, publish_metrics
 
 
 @logger.inject_lambda_context
-@metrics.log_metrics
+@publish_metrics
 def handler(event: dict[str, Any], context: Any) -> http.Response:
     def search() -> SearchAnswer:
         user_id = http.user_id(event)

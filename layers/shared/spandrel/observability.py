@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar
+
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
+T = TypeVar("T")
 NAMESPACE = "Spandrel"
 logger = Logger(utc=True)
 metrics = Metrics(namespace=NAMESPACE)
@@ -17,3 +22,17 @@ def count(name: str, value: int = 1) -> None:
 
 def milliseconds(name: str, value: float) -> None:
     metrics.add_metric(name=name, unit=MetricUnit.Milliseconds, value=value)
+
+
+def publish_metrics(handler: Callable[[dict[str, Any], Any], T]) -> Callable[[dict[str, Any], Any], T]:
+    """Publishes at the end what the invocation measured. Powertools' own decorator warns where that is nothing."""
+
+    @wraps(handler)
+    def invoke(event: dict[str, Any], context: Any) -> T:
+        try:
+            return handler(event, context)
+        finally:
+            if metrics.provider.metric_set:
+                metrics.flush_metrics()
+
+    return invoke
