@@ -24,7 +24,8 @@ def user(stack):
     return StackUser(stack)
 
 
-def test_a_deleted_collection_is_gone_at_once_and_purged_soon(stack, user):
+def test_a_deleted_collection_is_gone_at_once_and_purged_soon(stack):
+    user = StackUser(stack)
     collection = user.collection()
     documents = [
         user.upload(collection, f"{n}.md", f"# Plan {n}\n\nThe orchard is planted in rows.".encode()) for n in range(12)
