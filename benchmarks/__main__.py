@@ -1,4 +1,6 @@
-"""Every benchmark, one after the other: `make bench`. The million-chunk part is left to `benchmarks.search --million`."""
+"""Every benchmark, one after the other: `make bench`. The million-chunk part is left to `benchmarks.search
+--million`.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Cold start: process start to the first answer of a text search, beside the same handler with the usual imports.
 
-Each run is a new Python process with warm file caches and compiled bytecode, as a Lambda environment has. The peer is our own
-handler that also imports boto3, openai, fastapi and Powertools' Tracer and makes their clients, as such handlers do.
+Each run is a new Python process with warm file caches and compiled bytecode, as a Lambda environment has. The peer is
+our own handler that also imports boto3, openai, fastapi and Powertools' Tracer and makes their clients, as such
+handlers do.
 """
 
 from __future__ import annotations

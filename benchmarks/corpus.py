@@ -34,8 +34,10 @@ class Tenant:
 class Corpus:
     """Reproducible: the same seed gives the same chunks."""
 
-    def __init__(self, dimensions: int, seed: int = 7) -> None:
+    def __init__(self, dimensions: int, seed: int = 7, words: tuple[int, int] = (120, 240)) -> None:
+        """`words`: the fewest and the most in a chunk."""
         self.dimensions = dimensions
+        self._length = words
         self.random = np.random.default_rng(seed)
         self._basis = self.random.standard_normal((INTRINSIC_DIMENSIONS, dimensions)).astype(np.float32)
         self._topics = self.random.standard_normal((200, INTRINSIC_DIMENSIONS)).astype(np.float32)
@@ -51,8 +53,8 @@ class Corpus:
         return full / np.linalg.norm(full, axis=1, keepdims=True)
 
     def texts(self, count: int) -> list[str]:
-        """Of 120 to 240 words each, drawn by Zipf's law."""
-        lengths = self.random.integers(120, 240, count)
+        """Words drawn by Zipf's law."""
+        lengths = self.random.integers(*self._length, count)
         drawn = self._words[self.random.choice(VOCABULARY, int(lengths.sum()), p=self._odds)]
         ends = np.cumsum(lengths)
         return [" ".join(drawn[end - length : end]) for end, length in zip(ends, lengths, strict=True)]
@@ -79,9 +81,7 @@ def half_vectors(vectors: np.ndarray) -> list[HalfVector]:
 
 
 def chunks_of(texts: list[str]) -> list[Chunk]:
-    return [
-        Chunk(n, text, 0, len(text), (), None, len(text) // 6, uuid.uuid4().bytes) for n, text in enumerate(texts)
-    ]
+    return [Chunk(n, text, 0, len(text), (), None, len(text) // 6, uuid.uuid4().bytes) for n, text in enumerate(texts)]
 
 
 def claim_of(document_id: uuid.UUID, user_id: str, collection_id: uuid.UUID, dimensions: int) -> Claim:
@@ -176,9 +176,7 @@ def build_graph(url: str, collections: list[uuid.UUID]) -> float:
         ).fetchone()[0]
         connection.execute("DROP INDEX chunk_embeddings_graph_1")
         for table in ("chunk_embeddings", "chunk_codes"):
-            connection.execute(
-                f"UPDATE {table} SET in_graph = true WHERE collection_id = ANY (%s)", [collections]
-            )
+            connection.execute(f"UPDATE {table} SET in_graph = true WHERE collection_id = ANY (%s)", [collections])
         connection.execute(definition)
         connection.execute("UPDATE collections SET has_graph = true WHERE id = ANY (%s)", [collections])
         connection.execute(

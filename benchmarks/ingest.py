@@ -140,9 +140,9 @@ def whole_ingest(url: str, embeddings_url: str) -> None:
             source = S3Object(key, None, "etag", len(text), "1".rjust(32, "0"))
             ingest.run(IngestTask(document_id, source), Patience(lambda: 600.0))
         with psycopg.connect(url) as connection:
-            return connection.execute(
-                "SELECT chunk_count FROM collections WHERE id = %s", [collection_id]
-            ).fetchone()[0]
+            return connection.execute("SELECT chunk_count FROM collections WHERE id = %s", [collection_id]).fetchone()[
+                0
+            ]
 
     def theirs() -> int:
         pieces = [piece for text in files[: DOCUMENTS // PEER_SHARE] for piece in splitter.split_text(text)]

@@ -1,4 +1,5 @@
-"""The text half of a search beside Postgres' own full-text search: exact BM25 against `tsvector` OR ranking, 10k chunks.
+"""The text half of a search beside Postgres' own full-text search: exact BM25 against `tsvector` OR ranking, 10k
+chunks.
 
 Both sides read the same texts in the same database and are timed as one statement each; the peer has its GIN index.
 """
@@ -32,9 +33,7 @@ def main() -> None:
 
         def ours(text: str) -> None:
             found = query_terms(text)
-            terms = [
-                term for term, language in zip(found.terms, found.languages, strict=True) if language == "english"
-            ]
+            terms = [term for term, language in zip(found.terms, found.languages, strict=True) if language == "english"]
             database.run(
                 b"SELECT * FROM matching_chunks(%s::int[], %s::uuid[], NULL, 10, true)",
                 [terms, [collection_id]],
