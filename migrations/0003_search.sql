@@ -227,7 +227,6 @@ CREATE FUNCTION search_chunks(
 DECLARE
     c_large      constant integer := 20000;  -- chunks that are cheaper to find through an index than to read
     c_k          constant double precision := 1;
-    c_text       constant double precision := 2.5;  -- the weight of a text half that covers the whole query
     c_share      constant double precision := 0.04;  -- below it an iterative HNSW scan loses recall: read the codes
     v_begin      timestamptz := clock_timestamp();
     v_filtered   timestamptz;
@@ -240,6 +239,8 @@ DECLARE
     v_languages  text[];
     v_documents  uuid[];
     v_depth      integer := greatest(40, p_top_k * 4);
+    v_terms      integer[];
+    v_weight     double precision;  -- of a text half that covers the whole query
     v_near       search_leg[];
     v_match      search_leg[];
 BEGIN
@@ -273,12 +274,13 @@ BEGIN
     IF p_terms IS NOT NULL THEN
         v_inverted := v_inverted AND (v_documents IS NULL OR v_chunks > c_large);
         text_path := CASE WHEN v_inverted THEN 'inverted' ELSE 'scan' END;
+        v_terms := ARRAY(SELECT DISTINCT q.term FROM unnest(p_terms, p_languages) AS q (term, lang)
+                         WHERE q.lang = ANY (v_languages));
+        v_weight := 1.5 * sqrt(cardinality(v_terms));  -- the longer a query, the less of it any chunk covers
         IF v_chunks > 0 THEN
             v_match := ARRAY(
                 SELECT (m.document_id, m.ordinal, m.score, m.coverage, row_number() OVER w)::search_leg
-                FROM matching_chunks(
-                    ARRAY(SELECT q.term FROM unnest(p_terms, p_languages) AS q (term, lang) WHERE q.lang = ANY (v_languages)),
-                    found_collections, v_documents, v_depth, v_inverted) m
+                FROM matching_chunks(v_terms, found_collections, v_documents, v_depth, v_inverted) m
                 WINDOW w AS (ORDER BY m.score DESC, m.document_id, m.ordinal) LIMIT v_depth);
         END IF;
     END IF;
@@ -294,8 +296,8 @@ BEGIN
                    m.coverage,
                    CASE WHEN p_terms IS NULL THEN n.score
                         WHEN p_query IS NULL THEN m.score
-                        ELSE (coalesce(1 / (c_k + n.place), 0) + coalesce(c_text * m.coverage / (c_k + m.place), 0))
-                             * (c_k + 1) / (1 + c_text)
+                        ELSE (coalesce(1 / (c_k + n.place), 0) + coalesce(v_weight * m.coverage / (c_k + m.place), 0))
+                             * (c_k + 1) / (1 + v_weight)
                    END AS score
             FROM unnest(v_near) n FULL JOIN unnest(v_match) m USING (document_id, ordinal)
         ), best AS (

@@ -255,11 +255,12 @@ def test_hybrid_scores_are_reciprocal_ranks_weighted_by_coverage(kb: KnowledgeBa
     hits = kb.find("whales sing", top_k=50).hits
     assert len(hits) == len(WHALES)
     assert {hit.parts.text_rank is None for hit in hits} == {True, False}
+    weight = 1.5 * 2**0.5  # two terms
     for hit in hits:
         parts = hit.parts
         near = 1 / (1 + parts.vector_rank) if parts.vector_rank else 0
-        match = 2.5 * (parts.coverage or 0) / (1 + parts.text_rank) if parts.text_rank else 0
-        assert hit.score == pytest.approx(4 / 7 * (near + match), abs=1e-6)
+        match = weight * (parts.coverage or 0) / (1 + parts.text_rank) if parts.text_rank else 0
+        assert hit.score == pytest.approx(2 / (1 + weight) * (near + match), abs=1e-6)
     assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
 
 
