@@ -98,7 +98,7 @@ def _database(config: Config) -> Finding:
         advice = f"run `make local-stop local-start`; its log is {config.home / 'postgres' / 'log'}"
         return Finding("database", False, str(error).splitlines()[0], advice)
     seen = f"{len(pending)} migrations pending" if pending else "up to date"
-    return Finding("database", not pending, seen, "run `make local-sync` or `uv run spandrel migrate`")
+    return Finding("database", not pending, seen, "run `make local-sync` or `.venv/bin/spandrel migrate`")
 
 
 def _http(config: Config) -> Finding:

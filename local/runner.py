@@ -97,7 +97,7 @@ def show(console: Console, described: dict[str, Any], config: Config) -> None:
     rows = [("HTTP API", described["http_url"]), ("AWS endpoint", described["aws_endpoint_url"])]
     rows += [("Postgres", described["database_url"]), ("Embeddings", config.provider.model)]
     rows += [("Login", f"{described['username']}  {described['password']}"), ("Details", str(config.stack_file))]
-    rows += [("Token", "uv run spandrel token"), ("Logs", str(config.logs))]
+    rows += [("Token", ".venv/bin/spandrel token"), ("Logs", str(config.logs))]
     console.print()
     for name, value in rows:
         console.print(f"  [bold]{name:<13}[/] {value}", highlight=False, soft_wrap=True, markup=True)

@@ -24,7 +24,7 @@ def test_the_first_upload_and_search_work_as_written(stack, tmp_path):
     (tmp_path / ".venv").symlink_to(Path(sys.executable).parent.parent)
     (tmp_path / "README.md").symlink_to(ROOT / "README.md")
     done = subprocess.run(
-        ["bash", "-O", "expand_aliases", "-eu", "-o", "pipefail", "-c", script],
+        ["bash", "-eu", "-o", "pipefail", "-c", script],
         cwd=tmp_path,
         env=stack.environment(),
         capture_output=True,
