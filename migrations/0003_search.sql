@@ -87,6 +87,7 @@ BEGIN
         SELECT document_id, ordinal, -distance FROM (
             SELECT document_id, ordinal, terms <#> p_query AS distance FROM chunk_terms
             WHERE term_keys(collection_id, terms) && v_keys AND in_inverted AND user_id = v_user
+              AND collection_id = ANY (p_collections)  -- keys hold but 40 bits of it
             ORDER BY distance LIMIT p_depth
         ) best;
     ELSE
@@ -94,6 +95,7 @@ BEGIN
         SELECT document_id, ordinal, -distance FROM (
             SELECT document_id, ordinal, terms <#> p_query AS distance FROM chunk_terms
             WHERE term_keys(collection_id, terms) && v_keys AND in_inverted AND user_id = v_user
+              AND collection_id = ANY (p_collections)  -- keys hold but 40 bits of it
               AND document_id = ANY (p_documents)
             ORDER BY distance LIMIT p_depth
         ) best;

@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 
 from functions.api.openapi import build_openapi
 from functions.api.routes import collections, documents, health
+from spandrel import __version__
 from spandrel.errors import InvalidJsonError, InvalidRequestError, NotFoundError, SpandrelError, problem
 from spandrel.observability import logger
 
@@ -88,7 +89,7 @@ async def _unforeseen(request: Request, error: Exception) -> JSONResponse:
 def build_app() -> FastAPI:
     # The document is served by a route of its own; no interactive pages in a Lambda function.
     app = FastAPI(
-        title="Spandrel", version="0.1.0", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False
+        title="Spandrel", version=__version__, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False
     )
     app.add_exception_handler(SpandrelError, _spandrel_error)
     app.add_exception_handler(RequestValidationError, _validation_error)

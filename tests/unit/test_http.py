@@ -35,6 +35,7 @@ def test_the_user_is_the_verified_subject() -> None:
         {"authorizer": {"jwt": {"claims": {}}}},
         {"authorizer": {"jwt": {"claims": {"sub": ""}}}},
         {"authorizer": {"jwt": {"claims": {"sub": ["ada"]}}}},
+        {"authorizer": {"jwt": {"claims": {"sub": "ada\0"}}}},
     ],
 )
 def test_without_a_verified_subject_there_is_no_user(context: dict[str, object]) -> None:

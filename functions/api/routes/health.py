@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from functions.api.schemas import Health
-from spandrel import wiring
+from spandrel import __version__, wiring
 
 router = APIRouter(tags=["health"])
 
@@ -13,4 +13,4 @@ router = APIRouter(tags=["health"])
 @router.get("/health", operation_id="get_health")
 async def health() -> Health:
     """Up, and on a schema that this version knows; 503 otherwise. Needs no token."""
-    return Health(status="ok", version="0.1.0", schema_version=wiring.schema_version())
+    return Health(status="ok", version=__version__, schema_version=wiring.schema_version())

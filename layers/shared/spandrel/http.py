@@ -25,7 +25,7 @@ def user_id(event: dict[str, Any]) -> str:
         subject = event["requestContext"]["authorizer"]["jwt"]["claims"]["sub"]
     except (KeyError, TypeError):
         raise UnauthenticatedError from None
-    if not isinstance(subject, str) or not subject:
+    if not isinstance(subject, str) or not subject or "\0" in subject:  # Postgres holds no NUL
         raise UnauthenticatedError
     return subject
 

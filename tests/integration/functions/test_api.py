@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from spandrel import wiring
+from spandrel import __version__, wiring
 from spandrel.database import SCHEMA_VERSION
 from spandrel.idempotency.key import IdempotencyKey
 from spandrel.knowledge.collections import Collections
@@ -99,7 +99,7 @@ def test_the_contract_is_served() -> None:
 def test_health_tells_the_schema() -> None:
     assert call("GET", "/v1/health", user=None).json == {
         "status": "ok",
-        "version": "0.1.0",
+        "version": __version__,
         "schema_version": SCHEMA_VERSION,
     }
 
