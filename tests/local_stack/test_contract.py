@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -25,6 +26,11 @@ checks.positive_data_acceptance.enabled = false
 @pytest.fixture(scope="module")
 def user(stack):
     return StackUser(stack)
+
+
+def test_what_is_served_is_what_is_published(stack):
+    published = (Path(__file__).parents[2] / "docs" / "openapi.json").read_text()
+    assert stack.http("GET", "/v1/openapi.json").json() == json.loads(published)
 
 
 def test_requests_made_up_from_the_document_are_answered_as_it_says(user, tmp_path):
