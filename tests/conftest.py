@@ -11,14 +11,21 @@ from tests.support.knowledge import KnowledgeBase
 from tests.support.postgres import TEMPLATE, Cluster
 
 
-@pytest.fixture(scope="session", autouse=True)
-def event_loop() -> Iterator[None]:
-    """Mangum runs the API on the thread's event loop, makes one where there is none, and leaves it open."""
+@pytest.fixture(scope="session")
+def event_loop() -> Iterator[asyncio.AbstractEventLoop]:
     loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
-    yield
+    yield loop
     asyncio.set_event_loop(None)
     loop.close()
+
+
+@pytest.fixture(autouse=True)
+def _current_event_loop(event_loop: asyncio.AbstractEventLoop) -> None:
+    """Mangum runs the API on the thread's event loop, makes one where there is none, and leaves it open.
+
+    Set for every test: `asyncio.run` in one takes it away from those after it.
+    """
+    asyncio.set_event_loop(event_loop)
 
 
 @pytest.fixture(scope="session")
