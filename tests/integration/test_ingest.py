@@ -339,13 +339,13 @@ def test_waiting_ends_when_the_document_is_no_longer_ours(kb: KnowledgeBase, col
 
 def test_a_provider_that_stays_away_costs_no_attempt(kb: KnowledgeBase, collection: Collection) -> None:
     document = kb.announce(collection)
-    kb.clock = Clock(seconds=20)
+    kb.clock = Clock(seconds=80)
     body = kb.put(document, TWO_SECTIONS)
     for _ in range(3 * MAX_ATTEMPTS):
-        kb.embedder.failures.append(EmbeddingUnavailableError(retry_after=60))
+        kb.embedder.failures.append(EmbeddingUnavailableError(retry_after=70))
         assert kb.deliver(body) is Outcome.QUEUED_AGAIN
         assert kb.document(document).status == "queued"
-    assert set(kb.queue.delays) == {60}
+    assert set(kb.queue.delays) == {70}
     assert kb.events()[-1] == "document.queued"
     kb.drain()
     assert kb.document(document).status == "ready"
@@ -642,5 +642,15 @@ def test_a_notification_that_finds_no_database_comes_back_soon(kb: KnowledgeBase
     [task] = parse_notification(body)
     outcome = replace(kb.ingest, database=nowhere).run(cast("IngestTask", task), kb.clock.patience())
     assert outcome is Outcome.QUEUED_AGAIN
+    kb.drain()
+    assert kb.document(document_id).status == "ready"
+
+
+def test_an_invocation_without_time_begins_nothing(kb: KnowledgeBase, collection: Collection) -> None:
+    document_id = kb.announce(collection)
+    kb.clock = Clock(seconds=60)
+    assert kb.upload(document_id, "Later.") is Outcome.QUEUED_AGAIN
+    assert kb.document(document_id).status == "awaiting_upload"
+    kb.clock = Clock()
     kb.drain()
     assert kb.document(document_id).status == "ready"

@@ -13,7 +13,7 @@ from uuid import uuid4
 class Context:
     """A Lambda context with time left."""
 
-    seconds: float = 60
+    seconds: float = 300
     function_name: str = "test"
     memory_limit_in_mb: int = 256
     invoked_function_arn: str = "arn:aws:lambda:eu-central-1:123456789012:function:test"

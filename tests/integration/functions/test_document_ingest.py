@@ -93,7 +93,7 @@ def test_a_batch_that_fails_whole_comes_back_message_by_message(wired: Knowledge
 
 def test_the_provider_is_not_waited_for_beyond_the_invocation(wired: KnowledgeBase) -> None:
     document = wired.announce(wired.collection())
-    wired.embedder.failures.append(EmbeddingUnavailableError(retry_after=30))
-    assert failures(handler(sqs_event(wired.put(document, "Whales.")), Context(seconds=20))) == []
+    wired.embedder.failures.append(EmbeddingUnavailableError(retry_after=90))
+    assert failures(handler(sqs_event(wired.put(document, "Whales.")), Context(seconds=80))) == []
     assert wired.document(document).status == "queued"
-    assert wired.queue.delays == [30]
+    assert wired.queue.delays == [90]

@@ -42,6 +42,8 @@ queries = Queries.beside(__file__)
 MAX_ATTEMPTS = 5
 LEASE_SECONDS = 120.0
 """Longer than any step between two renewals: the parser's limit and a request to the provider among them."""
+SHORTEST_SECONDS = 75.0
+"""An ingest does not begin with less: the parser alone may take 60."""
 WAIT_SECONDS = 30.0
 """Before a document is tried again when something around it was not to be had."""
 FIRST_RETRY_SECONDS = 5.0
@@ -65,6 +67,9 @@ class Ingest:
 
     def run(self, task: IngestTask, patience: Patience) -> Outcome:
         """One document, to an end that its row tells. Raises only when it could not even be put back."""
+        if patience.remaining() < SHORTEST_SECONDS:  # the records before it took the invocation's time
+            self.queue.send(task_message(task))
+            return Outcome.QUEUED_AGAIN
         try:
             claim = self._claim(task)
         except (DatabaseUnavailableError, SchemaVersionError):
