@@ -73,7 +73,7 @@ def flights(counter: FlightCounter, work: Callable[[], object]) -> int:
 
 def test_one_statement_in_a_scope_takes_one_flight(counter: FlightCounter, through: Callable[..., Database]) -> None:
     database = through()
-    assert min(flights(counter, lambda: database.run(SCOPE, user_id=ADA)) for _ in range(5)) == 1  # a split segment only ever adds
+    assert min(flights(counter, lambda: database.run(SCOPE, user_id=ADA)) for _ in range(5)) == 1
 
 
 def test_several_statements_read_afterwards_take_one_flight(
