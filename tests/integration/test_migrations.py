@@ -206,7 +206,12 @@ def test_the_app_role_reads_no_more_than_user_tables_and_the_schema(kb: Knowledg
           AND has_table_privilege('spandrel_app', c.oid, 'SELECT')
           AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'user_id')
         ORDER BY 1""")
-    assert [row["relname"] for row in readable] == ["embedding_spaces", "schema_migrations", "schema_version"]
+    assert [row["relname"] for row in readable] == [
+        "embedding_spaces",
+        "schema_migrations",
+        "schema_version",
+        "session_transitions",
+    ]
 
 
 def test_the_app_role_owns_nothing_and_is_bound_by_policies(kb: KnowledgeBase) -> None:
