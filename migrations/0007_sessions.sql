@@ -176,11 +176,18 @@ CREATE TRIGGER branches_messages AFTER DELETE ON branches FOR EACH ROW EXECUTE F
 
 -- Status ---------------------------------------------------------------------------------------------------------------
 
+-- What a session of this status may become, for those who asked for something else.
+CREATE FUNCTION legal_moves(p_status text) RETURNS text
+    LANGUAGE sql STABLE
+    RETURN (SELECT coalesce(string_agg(to_status, ',' ORDER BY to_status), '') FROM session_transitions
+            WHERE from_status = p_status);
+
 -- Holds a status to the legal moves, writes each into the audit, and tells it.
 CREATE FUNCTION guard_session_status() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF NOT EXISTS (SELECT FROM session_transitions WHERE from_status = old.status AND to_status = new.status) THEN
-        RAISE EXCEPTION 'a session that is % cannot become %', old.status, new.status USING ERRCODE = 'SP003';
+        RAISE EXCEPTION 'A session that is % cannot become %.', old.status, new.status
+            USING ERRCODE = 'SP003', DETAIL = legal_moves(old.status);
     END IF;
     INSERT INTO session_status_changes (session_id, user_id, from_status, to_status, reason)
     VALUES (new.id, new.user_id, old.status, new.status, new.status_reason);
@@ -239,7 +246,7 @@ $$;
 CREATE FUNCTION prompt_context(
     p_template_id uuid, p_name text, p_label text, p_version integer, p_known bytea[], p_key text
 ) RETURNS TABLE (
-    template_id uuid, template_name text, version integer, hash bytea, structure jsonb, program jsonb, tools jsonb,
+    template_id uuid, template_name text, version integer, hash bytea, structure jsonb, program jsonb, tools jsonb, collections uuid[],
     knowledge_epoch bigint, capability_epoch bigint, request_hash bytea, stored jsonb
 )
     LANGUAGE sql STABLE ROWS 1 AS $$
@@ -257,6 +264,9 @@ CREATE FUNCTION prompt_context(
            CASE WHEN v.hash <> ALL (p_known) THEN v.structure END, CASE WHEN v.hash <> ALL (p_known) THEN v.program END,
            matching_tools(ARRAY(SELECT jsonb_array_elements_text(
                coalesce(v.structure -> 'capabilities', '[]') || coalesce(v.structure -> 'tools', '[]')))),
+           CASE WHEN jsonb_typeof(v.structure #> '{knowledge,collections}') = 'array' THEN ARRAY(
+               SELECT n.id FROM collections n
+               WHERE n.deleted_at IS NULL AND (v.structure #> '{knowledge,collections}') ?| ARRAY[n.name, n.id::text]) END,
            coalesce(c.knowledge_epoch, 0), coalesce(c.capability_epoch, 0), k.request_hash, k.response
     FROM resolved r
     JOIN template_versions v ON v.template_id = r.id AND v.version = r.version
@@ -264,7 +274,8 @@ CREATE FUNCTION prompt_context(
     LEFT JOIN idempotency_keys k ON k.user_id = current_user_id() AND k.key = p_key
 $$;
 
--- Begins a session: row, branch, first checkpoint, its first turn where `p_turn_id` says so, events; all or nothing.
+-- Begins a session: row, branch, first checkpoint, its first turn where there is a `turn_id`, events; all or nothing. With a `title`
+-- its conversation is made too.
 -- `outcome`: created, replayed (`stored` is what the key's first request answered), mismatch, no_conversation.
 CREATE FUNCTION begin_session(p_user_id text, p_key text, p_request_hash bytea, p_session jsonb, p_response jsonb)
     RETURNS TABLE (outcome text, stored jsonb)
@@ -272,7 +283,6 @@ CREATE FUNCTION begin_session(p_user_id text, p_key text, p_request_hash bytea, 
 DECLARE
     s       agent_sessions;
     v_turn  uuid := p_session ->> 'turn_id';
-    v_title text := p_session ->> 'title';
 BEGIN
     IF p_key IS NOT NULL THEN
         INSERT INTO idempotency_keys (user_id, key, request_hash, response)
@@ -284,8 +294,8 @@ BEGIN
         END IF;
     END IF;
     s := jsonb_populate_record(NULL::agent_sessions, p_session);
-    IF s.conversation_id IS NULL THEN
-        INSERT INTO conversations (user_id, title) VALUES (p_user_id, v_title) RETURNING id INTO s.conversation_id;
+    IF p_session ? 'title' THEN
+        INSERT INTO conversations (id, user_id, title) VALUES (s.conversation_id, p_user_id, p_session ->> 'title');
     ELSE
         UPDATE conversations SET last_activity_at = now() WHERE id = s.conversation_id;
         IF NOT FOUND THEN
@@ -335,7 +345,8 @@ BEGIN
         RETURN;
     END IF;
     IF s.status <> 'active' THEN
-        RAISE EXCEPTION 'a session that is % takes no turns', s.status USING ERRCODE = 'SP003';
+        RAISE EXCEPTION 'A session that is % takes no turns.', s.status
+            USING ERRCODE = 'SP003', DETAIL = legal_moves(s.status);
     END IF;
     UPDATE agent_sessions SET turns = turns + 1, updated_at = now(), expires_at = now() + make_interval(secs => idle_seconds)
     WHERE id = p_session_id;
@@ -578,7 +589,7 @@ BEGIN
         expires_at = now() + make_interval(secs => idle_seconds)
     WHERE id = p_session_id AND status <> p_status;
     IF NOT FOUND THEN
-        RAISE EXCEPTION 'the session is % already', p_status USING ERRCODE = 'SP003';
+        RAISE EXCEPTION 'The session is % already.', p_status USING ERRCODE = 'SP003', DETAIL = legal_moves(p_status);
     END IF;
     RETURN true;
 END
@@ -614,10 +625,12 @@ DECLARE
 BEGIN
     SELECT * INTO s FROM agent_sessions WHERE id = p_session_id FOR NO KEY UPDATE;
     IF s.status NOT IN ('active', 'paused') THEN
-        RAISE EXCEPTION 'a session that is % cannot be restored; fork it', s.status USING ERRCODE = 'SP003';
+        RAISE EXCEPTION 'A session that is % cannot go back. Fork it instead.', s.status
+            USING ERRCODE = 'SP003', DETAIL = legal_moves(s.status);
     END IF;
     IF EXISTS (SELECT FROM turns WHERE session_id = p_session_id AND status IN ('queued', 'running')) THEN
-        RAISE EXCEPTION 'a turn is queued or running; wait for it or cancel it' USING ERRCODE = 'SP003';
+        RAISE EXCEPTION 'A turn is queued or running. Wait for it or cancel it.'
+            USING ERRCODE = 'SP003', DETAIL = legal_moves(s.status);
     END IF;
     INSERT INTO branches (id, user_id, session_id, parent_id, parent_ordinal)
     VALUES (p_new_branch_id, s.user_id, s.id, p_branch_id, p_ordinal);

@@ -66,6 +66,12 @@ class NameTakenError(ConflictError):
     code = "name_taken"
 
 
+class IllegalMoveError(ConflictError):
+    """The session's status does not allow this. `legal` names what it may become."""
+
+    code = "illegal_move"
+
+
 class IdempotencyMismatchError(SpandrelError):
     """This Idempotency-Key was used with a different request. Use a new key for a new request."""
 
@@ -111,6 +117,13 @@ class StorageUnavailableError(SpandrelError):
     """The object store cannot be reached at the moment. Try again shortly."""
 
     code = "storage_unavailable"
+    status = 503
+
+
+class QueueUnavailableError(SpandrelError):
+    """The queue cannot be reached at the moment. What was asked for is stored and will be sent within minutes."""
+
+    code = "queue_unavailable"
     status = 503
 
 

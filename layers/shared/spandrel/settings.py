@@ -50,10 +50,20 @@ class StorageSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class TurnQueueSettings:
+    """The FIFO queue of turns; `endpoint_url` where it is not the one that its own URL names."""
+
+    url: str
+    region: str
+    endpoint_url: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     database: DatabaseSettings
     embedding: EmbeddingSettings
     storage: StorageSettings
+    turn_queue: TurnQueueSettings
 
 
 def _number(env: Mapping[str, str], name: str, default: int) -> int:
@@ -70,13 +80,14 @@ def load(env: Mapping[str, str] | None = None) -> Settings:
     url, host = env.get("SPANDREL_DATABASE_URL") or None, env.get("SPANDREL_DATABASE_HOST") or None
     if url is None and host is None:
         raise SettingsError("set SPANDREL_DATABASE_URL, or SPANDREL_DATABASE_HOST for IAM authentication")
+    region = env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION") or "us-east-1"
     return Settings(
         database=DatabaseSettings(
             url=url,
             host=host,
             port=_number(env, "SPANDREL_DATABASE_PORT", 5432),
             name=env.get("SPANDREL_DATABASE_NAME") or "spandrel",
-            region=env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION") or "us-east-1",
+            region=region,
             proxy=env.get("SPANDREL_DATABASE_PROXY", "").lower() == "true",
             ssl_root_cert=env.get("SPANDREL_DATABASE_SSL_ROOT_CERT") or "/opt/certs/rds.pem",
             admin_secret_arn=env.get("SPANDREL_DATABASE_ADMIN_SECRET_ARN") or None,
@@ -94,5 +105,10 @@ def load(env: Mapping[str, str] | None = None) -> Settings:
             queue_url=env.get("SPANDREL_DOCUMENT_QUEUE_URL", ""),
             max_upload_bytes=_number(env, "SPANDREL_MAX_UPLOAD_BYTES", 50 * 1024 * 1024),
             link_seconds=_number(env, "SPANDREL_LINK_SECONDS", 900),
+        ),
+        turn_queue=TurnQueueSettings(
+            url=env.get("SPANDREL_TURN_QUEUE_URL", ""),
+            region=region,
+            endpoint_url=env.get("AWS_ENDPOINT_URL") or None,
         ),
     )
