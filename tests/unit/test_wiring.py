@@ -92,6 +92,10 @@ def test_the_provider_s_key_comes_from_its_secret_unless_it_is_given(aws: pytest
     assert wiring._openai_api_key() == "given"
 
 
+def test_tokens_that_a_provider_does_not_count_are_counted_by_our_tokeniser() -> None:
+    assert wiring._count_tokens("Whales sing.") == 4
+
+
 def test_a_server_of_one_s_own_may_ask_for_no_key(aws: pytest.MonkeyPatch) -> None:
     aws.delenv("SPANDREL_OPENAI_SECRET_ARN")
     assert wiring._openai_api_key() == "none"
@@ -108,6 +112,7 @@ def test_every_use_case_is_made_once_and_opens_nothing(aws: pytest.MonkeyPatch) 
         wiring.upkeep,
         wiring.schema_resource,
         wiring.embedder,
+        wiring.chat_model,
         wiring.objects,
         wiring.queue,
     ):

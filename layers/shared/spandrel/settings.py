@@ -40,6 +40,21 @@ class EmbeddingSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ChatSettings:
+    """The language model that answers where nothing else is named, at the same provider as the embeddings.
+
+    `timeout`: seconds without a byte after which a request is given up. `context_tokens`: what a request may hold.
+    """
+
+    model: str
+    base_url: str | None
+    api_key: str | None
+    api_key_secret_arn: str | None
+    timeout: float
+    context_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
 class StorageSettings:
     """The bucket of documents, the queue of the ingest function, and what a browser may upload (bytes)."""
 
@@ -63,6 +78,7 @@ class Settings:
     database: DatabaseSettings
     embedding: EmbeddingSettings
     storage: StorageSettings
+    chat: ChatSettings
     turn_queue: TurnQueueSettings
 
 
@@ -105,6 +121,14 @@ def load(env: Mapping[str, str] | None = None) -> Settings:
             queue_url=env.get("SPANDREL_DOCUMENT_QUEUE_URL", ""),
             max_upload_bytes=_number(env, "SPANDREL_MAX_UPLOAD_BYTES", 50 * 1024 * 1024),
             link_seconds=_number(env, "SPANDREL_LINK_SECONDS", 900),
+        ),
+        chat=ChatSettings(
+            model=env.get("SPANDREL_CHAT_MODEL") or "gpt-5.6-luna",
+            base_url=env.get("OPENAI_BASE_URL") or None,
+            api_key=env.get("OPENAI_API_KEY") or None,
+            api_key_secret_arn=env.get("SPANDREL_OPENAI_SECRET_ARN") or None,
+            timeout=float(_number(env, "SPANDREL_CHAT_TIMEOUT_SECONDS", 60)),
+            context_tokens=_number(env, "SPANDREL_CHAT_CONTEXT_TOKENS", 128_000),
         ),
         turn_queue=TurnQueueSettings(
             url=env.get("SPANDREL_TURN_QUEUE_URL", ""),

@@ -11,6 +11,7 @@ from spandrel.database import Database
 from spandrel.settings import Settings, SettingsError, load
 
 if TYPE_CHECKING:
+    from spandrel.chat.ports import ChatModel
     from spandrel.knowledge.collections import Collections
     from spandrel.knowledge.documents import Documents
     from spandrel.knowledge.ingest.ingest import Ingest
@@ -53,6 +54,19 @@ def _openai_api_key() -> str:
 
         return read_secret(found.api_key_secret_arn, settings().database.region)
     return found.api_key or "none"  # a server of one's own may ask for no key, but the client insists
+
+
+@lru_cache(maxsize=1)
+def chat_model() -> ChatModel:
+    from spandrel.adapters.openai_chat import OpenAIChatModel
+
+    return OpenAIChatModel(settings().chat, _openai_api_key, _count_tokens)
+
+
+def _count_tokens(text: str) -> int:
+    from spandrel.knowledge.ingest.tokens import count
+
+    return count(text)
 
 
 @lru_cache(maxsize=1)
