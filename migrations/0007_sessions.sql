@@ -264,7 +264,7 @@ CREATE FUNCTION prompt_context(
            CASE WHEN v.hash <> ALL (p_known) THEN v.structure END, CASE WHEN v.hash <> ALL (p_known) THEN v.program END,
            matching_tools(ARRAY(SELECT jsonb_array_elements_text(
                coalesce(v.structure -> 'capabilities', '[]') || coalesce(v.structure -> 'tools', '[]')))),
-           CASE WHEN jsonb_typeof(v.structure #> '{knowledge,collections}') = 'array' THEN ARRAY(
+           CASE WHEN v.structure #> '{knowledge,collections,0}' IS NOT NULL THEN ARRAY(
                SELECT n.id FROM collections n
                WHERE n.deleted_at IS NULL AND (v.structure #> '{knowledge,collections}') ?| ARRAY[n.name, n.id::text]) END,
            coalesce(c.knowledge_epoch, 0), coalesce(c.capability_epoch, 0), k.request_hash, k.response

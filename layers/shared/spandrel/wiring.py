@@ -12,6 +12,7 @@ from spandrel.settings import Settings, SettingsError, load
 
 if TYPE_CHECKING:
     from spandrel.chat.ports import ChatModel
+    from spandrel.chat.turn import RunTurn
     from spandrel.knowledge.collections import Collections
     from spandrel.knowledge.documents import Documents
     from spandrel.knowledge.ingest.ingest import Ingest
@@ -19,7 +20,16 @@ if TYPE_CHECKING:
     from spandrel.knowledge.purge import Purge
     from spandrel.knowledge.search.search import Search
     from spandrel.knowledge.upkeep import Upkeep
+    from spandrel.prompts.generate import GeneratePrompt
+    from spandrel.prompts.prepare import Prepare
     from spandrel.schema import SchemaResource
+    from spandrel.sessions.begin import BeginSession
+    from spandrel.sessions.checkpoints import Checkpoints
+    from spandrel.sessions.conversations import Conversations
+    from spandrel.sessions.ports import TurnQueue
+    from spandrel.sessions.sessions import Sessions
+    from spandrel.sessions.turns import Turns
+    from spandrel.sessions.upkeep import SessionUpkeep
 
 APP_ROLE = "spandrel_app"
 SYSTEM_ROLE = "spandrel_system"
@@ -123,6 +133,79 @@ def upkeep() -> Upkeep:
     from spandrel.knowledge.upkeep import Upkeep
 
     return Upkeep(database(SYSTEM_ROLE), objects(), queue())
+
+
+@lru_cache(maxsize=1)
+def prepare() -> Prepare:
+    from spandrel.prompts.prepare import Prepare
+
+    return Prepare(database(APP_ROLE), search)
+
+
+@lru_cache(maxsize=1)
+def generate_prompt() -> GeneratePrompt:
+    from spandrel.prompts.generate import GeneratePrompt
+
+    return GeneratePrompt(prepare())
+
+
+@lru_cache(maxsize=1)
+def turn_queue() -> TurnQueue:
+    from spandrel.adapters.sqs_fifo import SqsFifoQueue
+
+    return SqsFifoQueue(settings().turn_queue)
+
+
+@lru_cache(maxsize=1)
+def begin_session() -> BeginSession:
+    from spandrel.sessions.begin import BeginSession
+
+    return BeginSession(database(APP_ROLE), prepare(), turn_queue, settings().chat.model)
+
+
+@lru_cache(maxsize=1)
+def sessions() -> Sessions:
+    from spandrel.sessions.sessions import Sessions
+
+    return Sessions(database(APP_ROLE), prepare(), turn_queue())
+
+
+@lru_cache(maxsize=1)
+def turns() -> Turns:
+    from spandrel.sessions.turns import Turns
+
+    return Turns(database(APP_ROLE), turn_queue())
+
+
+@lru_cache(maxsize=1)
+def checkpoints() -> Checkpoints:
+    from spandrel.sessions.checkpoints import Checkpoints
+
+    return Checkpoints(database(APP_ROLE))
+
+
+@lru_cache(maxsize=1)
+def conversations() -> Conversations:
+    from spandrel.sessions.conversations import Conversations
+
+    return Conversations(database(APP_ROLE))
+
+
+@lru_cache(maxsize=1)
+def run_turn() -> RunTurn:
+    from spandrel.chat.turn import RunTurn
+
+    chat = settings().chat
+    # A worker that is alive says so with every save, and the longest silence between two is the model's own.
+    lease = int(2 * chat.timeout) + 15
+    return RunTurn(database(APP_ROLE), chat_model(), search, prices(), chat.context_tokens, lease)
+
+
+@lru_cache(maxsize=1)
+def session_upkeep() -> SessionUpkeep:
+    from spandrel.sessions.upkeep import SessionUpkeep
+
+    return SessionUpkeep(database(SYSTEM_ROLE), turn_queue())
 
 
 @lru_cache(maxsize=1)

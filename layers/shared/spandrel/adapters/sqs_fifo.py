@@ -38,11 +38,11 @@ class SqsFifoQueue:
         try:
             status = self._post(content)
         except (OSError, http.client.HTTPException):
-            self._close()  # it may have been dropped while the function slept: once more, on a new connection
+            self.close()  # it may have been dropped while the function slept: once more, on a new connection
             try:
                 status = self._post(content)
             except (OSError, http.client.HTTPException) as error:
-                self._close()
+                self.close()
                 raise QueueUnavailableError from error
         if status != http.client.OK:
             raise QueueUnavailableError
@@ -67,7 +67,7 @@ class SqsFifoQueue:
         answer.read()
         return answer.status
 
-    def _close(self) -> None:
+    def close(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None

@@ -153,6 +153,10 @@ def _storable(text: str) -> str:
 
 def _clean(message: NewMessage) -> NewMessage:
     content = _storable(message.content)
-    return message if content == message.content else NewMessage(
-        message.role, content, message.token_count, message.tool_calls, message.tool_call_id, message.citations
+    return (
+        message
+        if content == message.content
+        else NewMessage(
+            message.role, content, message.token_count, message.tool_calls, message.tool_call_id, message.citations
+        )
     )

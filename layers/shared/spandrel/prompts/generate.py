@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from spandrel.prompts import tokens
 from spandrel.prompts.cache import Lru
@@ -14,7 +14,7 @@ from spandrel.prompts.prepare import Prepare, User
 @dataclass(frozen=True, slots=True)
 class GeneratePrompt:
     prepare: Prepare
-    counts: Lru[str, TokenCounts]
+    _counts: Lru[str, TokenCounts] = field(default_factory=lambda: Lru(512))
 
     def run(self, user: User, request: PromptRequest) -> PromptAnswer:
         """One flight; a second one where passages must be retrieved. Raises what `Prepare` raises."""
@@ -24,10 +24,10 @@ class GeneratePrompt:
         history = [Message(said.role, said.content, "history") for said in request.history]
         messages = [*composed.before, *history, *composed.after]
         digest = prompt_hash(messages, composed.tools) if history else composed.hash
-        counted = self.counts.get(digest)
+        counted = self._counts.get(digest)
         if counted is None:
             counted = tokens.count_sections(messages, composed.tools, count=tokens.exact)
-            self.counts.put(digest, counted)
+            self._counts.put(digest, counted)
         return PromptAnswer(
             template_id=context.template_id,
             template_name=context.template_name,

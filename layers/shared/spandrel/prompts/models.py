@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -58,7 +59,8 @@ class Tool(msgspec.Struct, frozen=True):
     parameters: dict[str, Any]
 
 
-class CapabilityMatch(msgspec.Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CapabilityMatch:
     """What a template asks for and what serves it now. `reason` (a stable code) says why nothing does."""
 
     capability: str
@@ -69,7 +71,8 @@ class CapabilityMatch(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
 
 
-class Passage(msgspec.Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passage:
     """A chunk that was retrieved, with the number that citations name it by."""
 
     number: int

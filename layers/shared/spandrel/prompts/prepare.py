@@ -132,9 +132,7 @@ class Prepare:
         composed, report = self._prompts.find(user.id, str(context.template_id), key)
         if composed is None:
             passages = self._retrieve(user.id, context, bindings, system)
-            composed = compose(
-                structure, context.compiled.program, bindings.values, system, context.tools, passages
-            )
+            composed = compose(structure, context.compiled.program, bindings.values, system, context.tools, passages)
             self._prompts.put(user.id, key, composed)
         return Prepared(context, bindings, composed, report)
 
@@ -145,9 +143,7 @@ class Prepare:
             self._compiled.put(found.hash, found)
         return found
 
-    def _retrieve(
-        self, user_id: str, context: Context, bindings: Bindings, system: dict[str, Any]
-    ) -> list[Passage]:
+    def _retrieve(self, user_id: str, context: Context, bindings: Bindings, system: dict[str, Any]) -> list[Passage]:
         knowledge = context.compiled.structure.knowledge
         if knowledge is None or bindings.missing:
             return []

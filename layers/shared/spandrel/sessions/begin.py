@@ -17,7 +17,14 @@ from spandrel.prompts import tokens
 from spandrel.prompts.prepare import Prepare, Prepared, User
 from spandrel.sessions.confidence import assess
 from spandrel.sessions.messages import TurnTask, send_turn
-from spandrel.sessions.models import Confidence, PromptPreview, SessionAnswer, SessionRequest, TurnBrief, VariableBinding
+from spandrel.sessions.models import (
+    Confidence,
+    PromptPreview,
+    SessionAnswer,
+    SessionRequest,
+    TurnBrief,
+    VariableBinding,
+)
 from spandrel.sessions.ports import TurnQueue
 from spandrel.sessions.store import queries
 

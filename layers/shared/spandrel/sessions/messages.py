@@ -25,6 +25,4 @@ def send_turn(queue: TurnQueue, task: TurnTask, *, again: str = "") -> None:
     own, past that one, and the claim keeps the order.
     """
     group = f"{task.session_id}:{again}" if again else str(task.session_id)
-    queue.send(
-        msgspec.to_builtins(task), group=group, deduplication_id=f"{task.turn_id}:{task.attempt}:{again}"
-    )
+    queue.send(msgspec.to_builtins(task), group=group, deduplication_id=f"{task.turn_id}:{task.attempt}:{again}")

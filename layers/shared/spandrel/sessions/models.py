@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal, get_args
@@ -9,13 +10,24 @@ from uuid import UUID
 
 import msgspec
 
-from spandrel.prompts.models import CacheReport, CapabilityMatch, Locale, Message, Passage, TemplateRef, TokenCounts, Tool
+from spandrel.prompts.models import (
+    CacheReport,
+    CapabilityMatch,
+    Locale,
+    Message,
+    Passage,
+    TemplateRef,
+    TokenCounts,
+    Tool,
+)
 
 SessionStatus = Literal["initializing", "active", "paused", "completed", "failed", "cancelled", "expired"]
 SESSION_STATUSES: tuple[SessionStatus, ...] = get_args(SessionStatus)
 TurnStatus = Literal["queued", "running", "completed", "failed", "cancelled"]
 DEFAULT_IDLE_SECONDS = 7 * 24 * 3600
-Title = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]*[^\s\x00-\x1f][^\x00-\x1f]*$")]
+Title = Annotated[
+    str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]*[^\s\x00-\x1f][^\x00-\x1f]*$")
+]
 IdleSeconds = Annotated[int, msgspec.Meta(ge=60, le=31_536_000)]
 KeepCheckpoints = Annotated[int, msgspec.Meta(ge=1, le=10_000)]
 
@@ -23,7 +35,8 @@ KeepCheckpoints = Annotated[int, msgspec.Meta(ge=1, le=10_000)]
 class SessionRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """`conversation_id` left out: a new conversation, named `title` or after the template.
 
-    `idle_seconds`: unused for as long, the session expires. `keep_checkpoints`: so many of the newest unnamed ones; null: all.
+    `idle_seconds`: unused for as long, the session expires. `keep_checkpoints`: so many of the newest unnamed ones; null:
+    all.
     """
 
     template: TemplateRef
@@ -35,14 +48,16 @@ class SessionRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     keep_checkpoints: KeepCheckpoints | None = None
 
 
-class VariableBinding(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class VariableBinding:
     """A variable's value and where it came from."""
 
     value: Any
     source: Literal["given", "default"]
 
 
-class Reason(msgspec.Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reason:
     """One part of the confidence: its score (0 to 1), and what would raise it."""
 
     part: Literal["required", "types", "capabilities", "knowledge"]
@@ -51,8 +66,11 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True):
     raised_by: str | None = None
 
 
-class Confidence(msgspec.Struct, frozen=True, kw_only=True):
-    """`score` is the product of its parts' scores. From `threshold` on a template with `auto_execute` starts by itself."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confidence:
+    """`score` is the product of its parts' scores. From `threshold` on, a template with `auto_execute` starts by
+    itself.
+    """
 
     score: float
     threshold: float
@@ -97,7 +115,8 @@ class SessionAnswer(msgspec.Struct, frozen=True, kw_only=True):
     cache: CacheReport
 
 
-class Session(msgspec.Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
     """`ordinal`: how many messages its line has. `checkpoints` and `turns` count what was made."""
 
     id: UUID
@@ -124,14 +143,16 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: datetime
 
 
-class StatusChange(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class StatusChange:
     from_status: SessionStatus | None
     to_status: SessionStatus
     reason: str | None
     changed_at: datetime
 
 
-class Conversation(msgspec.Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conversation:
     id: UUID
     title: str
     session_count: int
@@ -141,15 +162,17 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: datetime
 
 
-class TurnFault(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class TurnFault:
     """Why a turn ended without an answer: a stable code, and a sentence that says what to do."""
 
     code: str
     message: str
 
 
-class Turn(msgspec.Struct, frozen=True, kw_only=True):
-    """`input`: what the user wrote, until it stands in the line as a message. `text`: the answer so far, or the whole of it.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """`input`: what the user wrote, until it stands in the line as a message. `text`: the answer so far, or all of it.
 
     `branch_id` and `ordinal` say where a completed turn stands: after that message.
     """
@@ -172,7 +195,8 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     finished_at: datetime | None
 
 
-class SaidMessage(msgspec.Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SaidMessage:
     """A message of the line. `citations`: the passages that an answer's [n] marks name."""
 
     ordinal: int
@@ -186,8 +210,9 @@ class SaidMessage(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
 
 
-class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """A place on a line: after message `ordinal` of `branch_id`. Made by `turn_id`, or by a restore where that is null."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """A place on a line: after message `ordinal` of `branch_id`. Made by `turn_id`; by a restore where that is null."""
 
     number: int
     branch_id: UUID

@@ -104,7 +104,9 @@ class Sessions:
         context = self.prepare.context(user.id, ref)
         prepared = self.prepare.compose(user, context, given | variables, row["locale"], allow_missing=True)
         missing = prepared.bindings.missing
-        columns = prompt_columns(prepared, assess(context.compiled.structure, prepared.bindings, prepared.composed), row["locale"])
+        columns = prompt_columns(
+            prepared, assess(context.compiled.structure, prepared.bindings, prepared.composed), row["locale"]
+        )
         columns |= {
             "status": "initializing" if missing else "active",
             "status_reason": "variables_missing" if missing else "variables_given",

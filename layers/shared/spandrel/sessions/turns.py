@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from uuid import UUID
 
 import msgspec
@@ -108,4 +108,4 @@ def _fresh(row: dict[str, object]) -> Turn:
     return store.as_turn({name: row[name] for name in _COLUMNS} | {"text": row["partial"]})
 
 
-_COLUMNS = (*(name for name in Turn.__struct_fields__ if name not in ("text", "error")), "error_code", "error_message")
+_COLUMNS = (*({field.name for field in fields(Turn)} - {"text", "error"}), "error_code", "error_message")
