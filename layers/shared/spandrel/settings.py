@@ -70,6 +70,7 @@ class Settings:
     embedding: EmbeddingSettings
     storage: StorageSettings
     chat: ChatSettings
+    prices: str | None  # a price table in JSON, put over our own (usage/prices.py)
 
 
 def _number(env: Mapping[str, str], name: str, default: int) -> int:
@@ -119,4 +120,5 @@ def load(env: Mapping[str, str] | None = None) -> Settings:
             timeout=float(_number(env, "SPANDREL_CHAT_TIMEOUT_SECONDS", 60)),
             context_tokens=_number(env, "SPANDREL_CHAT_CONTEXT_TOKENS", 128_000),
         ),
+        prices=env.get("SPANDREL_PRICES") or None,
     )

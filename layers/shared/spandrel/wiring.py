@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from spandrel.knowledge.search.search import Search
     from spandrel.knowledge.upkeep import Upkeep
     from spandrel.schema import SchemaResource
+    from spandrel.usage.budgets import Budgets
+    from spandrel.usage.prices import PriceTable
+    from spandrel.usage.report import Reports
 
 APP_ROLE = "spandrel_app"
 SYSTEM_ROLE = "spandrel_system"
@@ -123,6 +126,27 @@ def upkeep() -> Upkeep:
     from spandrel.knowledge.upkeep import Upkeep
 
     return Upkeep(database(SYSTEM_ROLE), objects(), queue())
+
+
+@lru_cache(maxsize=1)
+def prices() -> PriceTable:
+    from spandrel.usage.prices import PriceTable
+
+    return PriceTable.load(settings().prices)
+
+
+@lru_cache(maxsize=1)
+def budgets() -> Budgets:
+    from spandrel.usage.budgets import Budgets
+
+    return Budgets(database(APP_ROLE))
+
+
+@lru_cache(maxsize=1)
+def reports() -> Reports:
+    from spandrel.usage.report import Reports
+
+    return Reports(database(APP_ROLE))
 
 
 @lru_cache(maxsize=1)
