@@ -18,7 +18,9 @@ def handler(event: dict[str, Any], context: Any) -> http.Response:
         request, key = http.body(event, SessionRequest), http.idempotency_key(event)
         answer = wiring.begin_session().run(user, request, key)
         count("Sessions.begun")
-        logger.info("begun", extra={"session_id": str(answer.id), "status": answer.status, "cache": answer.cache.reason})
+        logger.info(
+            "begun", extra={"session_id": str(answer.id), "status": answer.status, "cache": answer.cache.reason}
+        )
         return answer
 
     return http.respond(event, begin, 201)

@@ -87,7 +87,7 @@ def test_only_wiring_knows_the_adapters() -> None:
         for module, imported in imports_of("spandrel")
         if below(imported, "spandrel.adapters") and not below(module, "spandrel.adapters")
     }
-    assert outside == {"spandrel.wiring"}
+    assert outside == {"spandrel.wiring", "spandrel.wiring.administrator"}
 
 
 def test_only_functions_know_wiring() -> None:

@@ -134,9 +134,7 @@ async def restore(session_id: UUID, number: Number, user_id: UserId) -> Checkpoi
 
 
 @router.post("/{session_id}/fork", status_code=201, operation_id="fork_session")
-async def fork(
-    session_id: UUID, body: ForkSession, user_id: UserId, idempotency_key: IdempotencyHeader = None
-) -> Fork:
+async def fork(session_id: UUID, body: ForkSession, user_id: UserId, idempotency_key: IdempotencyHeader = None) -> Fork:
     """A new session of the same conversation that goes on from a checkpoint. With `text`, that is asked there at once:
     a question edited and sent again.
     """

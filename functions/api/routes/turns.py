@@ -35,7 +35,7 @@ async def get(turn_id: UUID, user_id: UserId) -> Turn:
 
 @router.post("/turns/{turn_id}/cancel", status_code=202, operation_id="cancel_turn")
 async def cancel(turn_id: UUID, user_id: UserId) -> Turn:
-    """At once if it still waits; about a second later if it runs. What was said until then stays readable on the turn."""
+    """At once if it still waits, about a second later if it runs. What was said until then stays on the turn."""
     return wiring.turns().cancel(user_id, turn_id)
 
 

@@ -168,6 +168,13 @@ class ModelAnswerInvalidError(ModelError):
     retryable = True
 
 
+class BudgetExceededError(SpandrelError):
+    """A budget is used up. Raise it, or wait for its next period."""
+
+    code = "budget_exceeded"
+    status = 402
+
+
 class StorageUnavailableError(SpandrelError):
     """The object store cannot be reached at the moment. Try again shortly."""
 

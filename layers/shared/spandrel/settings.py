@@ -80,6 +80,7 @@ class Settings:
     storage: StorageSettings
     chat: ChatSettings
     turn_queue: TurnQueueSettings
+    prices: str | None  # a price table in JSON, put over our own (usage/prices.py)
 
 
 def _number(env: Mapping[str, str], name: str, default: int) -> int:
@@ -135,4 +136,5 @@ def load(env: Mapping[str, str] | None = None) -> Settings:
             region=region,
             endpoint_url=env.get("AWS_ENDPOINT_URL") or None,
         ),
+        prices=env.get("SPANDREL_PRICES") or None,
     )

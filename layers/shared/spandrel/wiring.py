@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from spandrel.sessions.sessions import Sessions
     from spandrel.sessions.turns import Turns
     from spandrel.sessions.upkeep import SessionUpkeep
+    from spandrel.usage.budgets import Budgets
+    from spandrel.usage.prices import PriceTable
+    from spandrel.usage.report import Reports
 
 APP_ROLE = "spandrel_app"
 SYSTEM_ROLE = "spandrel_system"
@@ -206,6 +209,27 @@ def session_upkeep() -> SessionUpkeep:
     from spandrel.sessions.upkeep import SessionUpkeep
 
     return SessionUpkeep(database(SYSTEM_ROLE), turn_queue())
+
+
+@lru_cache(maxsize=1)
+def prices() -> PriceTable:
+    from spandrel.usage.prices import PriceTable
+
+    return PriceTable.load(settings().prices)
+
+
+@lru_cache(maxsize=1)
+def budgets() -> Budgets:
+    from spandrel.usage.budgets import Budgets
+
+    return Budgets(database(APP_ROLE))
+
+
+@lru_cache(maxsize=1)
+def reports() -> Reports:
+    from spandrel.usage.report import Reports
+
+    return Reports(database(APP_ROLE))
 
 
 @lru_cache(maxsize=1)

@@ -6,34 +6,20 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
-from decimal import Decimal
-from typing import Protocol
 
-from spandrel.chat.models import ChatRequest, Completion, TextDelta, TokenUsage
+from spandrel.chat.models import ChatRequest, Completion, TextDelta
 from spandrel.chat.ports import ChatModel
 from spandrel.chat.progress import Progress
 from spandrel.chat.store import Call
 from spandrel.errors import ModelAnswerInvalidError, ModelError, ModelUnavailableError
 from spandrel.observability import count, logger
+from spandrel.usage.prices import PriceTable
 
 ATTEMPTS = 3
 FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 20.0
 MARGIN_SECONDS = 10.0
 """What is left of an invocation for writing the turn's end."""
-
-
-class Pricing(Protocol):
-    """What a model call costs, and by which price table; None: the model has no price."""
-
-    def cost(self, model: str, usage: TokenUsage) -> Price: ...
-
-
-class Price(Protocol):
-    @property
-    def amount(self) -> Decimal: ...
-    @property
-    def price_version(self) -> str | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +39,7 @@ class Asker:
     """Every finished call is noted in `calls`, whatever becomes of the turn: it is to be paid for."""
 
     model: ChatModel
-    pricing: Pricing
+    prices: PriceTable
     invocation: Invocation
     calls: list[Call]
 
@@ -91,7 +77,7 @@ class Asker:
         raise ModelAnswerInvalidError
 
     def _note(self, completion: Completion, purpose: str) -> None:
-        usage, price = completion.usage, self.pricing.cost(completion.model, completion.usage)
+        usage, price = completion.usage, self.prices.cost(completion.model, completion.usage)
         self.calls.append(
             Call(
                 purpose=purpose,

@@ -15,7 +15,7 @@ from uuid import uuid4
 import msgspec
 
 from spandrel.chat import converse, window
-from spandrel.chat.ask import Asker, Invocation, Pricing
+from spandrel.chat.ask import Asker, Invocation
 from spandrel.chat.models import ChatMessage, ChatRequest, Completion, ToolSpec
 from spandrel.chat.ports import ChatModel, DeltaSink, ToolCaller
 from spandrel.chat.progress import Progress, TurnCancelledError, TurnLostError
@@ -30,6 +30,7 @@ from spandrel.prompts.capabilities import callable_tools
 from spandrel.prompts.models import Passage, Tool
 from spandrel.prompts.prepare import passages
 from spandrel.sessions.messages import TurnTask
+from spandrel.usage.prices import PriceTable
 
 MAX_STEPS = 8
 """Model calls of one turn: an answer, and rounds of tools before it."""
@@ -55,7 +56,7 @@ class RunTurn:
     database: Database
     model: ChatModel
     search: Callable[[], Search]
-    pricing: Pricing
+    prices: PriceTable
     context_tokens: int
     lease_seconds: int
     tools: ToolCaller | None = None
@@ -68,7 +69,7 @@ class RunTurn:
             return TurnOutcome(outcome)
         calls: list[Call] = []
         progress = Progress(store, work.attempt, self.sink)
-        worker = _Worker(self, task, work, Asker(self.model, self.pricing, invocation, calls), progress)
+        worker = _Worker(self, task, work, Asker(self.model, self.prices, invocation, calls), progress)
         try:
             messages, summary = worker.work()
             return TurnOutcome.COMPLETED if store.complete(messages, calls, summary) else TurnOutcome.LOST

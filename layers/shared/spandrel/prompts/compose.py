@@ -1,4 +1,4 @@
-"""Composition: instructions, tools, examples, passages and the input, in an order that keeps what is stable in front."""
+"""Composition: instructions, tools, examples, passages and the input, in an order that keeps the stable in front."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def compose(
 ) -> Composed:
     """Renders the template and puts it in order.
 
-    Before the history: what is said as `system`, what cannot be done now, and examples. After it: passages, and what the
-    template puts behind its `{{history}}`. Without that mark, everything that is not `system` stands before the history.
+    Before the history: what is said as `system`, what cannot be done now, and examples. After it: passages, and what
+    the template puts behind its `{{history}}`. Without that mark, all that is not `system` stands before the history.
     """
     pieces = render(program, values, system)
     mark = next((index for index, piece in enumerate(pieces) if piece.role == "history"), len(pieces))

@@ -18,7 +18,7 @@ WITHOUT_KNOWLEDGE = 0.6
 
 
 def assess(structure: Structure, bindings: Bindings, composed: Composed) -> Confidence:
-    """Required variables bound, types valid, capabilities available, knowledge found; what does not apply counts as 1."""
+    """Required variables bound, types valid, capabilities available, knowledge found; what does not apply counts 1."""
     reasons = [
         _required(structure, bindings),
         Reason(part="types", score=1.0, detail="Every value has the type that its variable declares."),

@@ -21,8 +21,8 @@ class TurnTask(msgspec.Struct, frozen=True, kw_only=True):
 def send_turn(queue: TurnQueue, task: TurnTask, *, again: str = "") -> None:
     """One group a session keeps its turns in order.
 
-    `again` tells a repetition from the message that may be lost or still held by a dead worker: it goes in a group of its
-    own, past that one, and the claim keeps the order.
+    `again` tells a repetition from the message that may be lost or still held by a dead worker: it goes in a group of
+    its own, past that one, and the claim keeps the order.
     """
     group = f"{task.session_id}:{again}" if again else str(task.session_id)
     queue.send(msgspec.to_builtins(task), group=group, deduplication_id=f"{task.turn_id}:{task.attempt}:{again}")

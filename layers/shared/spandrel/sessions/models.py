@@ -35,8 +35,8 @@ KeepCheckpoints = Annotated[int, msgspec.Meta(ge=1, le=10_000)]
 class SessionRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """`conversation_id` left out: a new conversation, named `title` or after the template.
 
-    `idle_seconds`: unused for as long, the session expires. `keep_checkpoints`: so many of the newest unnamed ones; null:
-    all.
+    `idle_seconds`: unused for as long, the session expires. `keep_checkpoints`: so many of the newest unnamed ones;
+    null: all.
     """
 
     template: TemplateRef
