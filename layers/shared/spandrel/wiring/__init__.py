@@ -7,16 +7,13 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from spandrel.database import Database
-from spandrel.settings import Settings, SettingsError, load
+from spandrel.wiring.providers import chat_model, database, embedder, objects, queue, settings, turn_queue
 
 if TYPE_CHECKING:
-    from spandrel.chat.ports import ChatModel
     from spandrel.chat.turn import RunTurn
     from spandrel.knowledge.collections import Collections
     from spandrel.knowledge.documents import Documents
     from spandrel.knowledge.ingest.ingest import Ingest
-    from spandrel.knowledge.ports import Embedder, ObjectStore, Queue
     from spandrel.knowledge.purge import Purge
     from spandrel.knowledge.search.search import Search
     from spandrel.knowledge.upkeep import Upkeep
@@ -26,7 +23,6 @@ if TYPE_CHECKING:
     from spandrel.sessions.begin import BeginSession
     from spandrel.sessions.checkpoints import Checkpoints
     from spandrel.sessions.conversations import Conversations
-    from spandrel.sessions.ports import TurnQueue
     from spandrel.sessions.sessions import Sessions
     from spandrel.sessions.turns import Turns
     from spandrel.sessions.upkeep import SessionUpkeep
@@ -36,64 +32,6 @@ if TYPE_CHECKING:
 
 APP_ROLE = "spandrel_app"
 SYSTEM_ROLE = "spandrel_system"
-
-
-@lru_cache(maxsize=1)
-def settings() -> Settings:
-    return load()
-
-
-@lru_cache(maxsize=2)
-def database(role: str) -> Database:
-    found = settings().database
-    if found.url is not None:
-        return Database(found, role)
-    from spandrel.adapters.rds import iam_token
-
-    return Database(found, role, lambda user: iam_token(found, user))
-
-
-@lru_cache(maxsize=1)
-def embedder() -> Embedder:
-    from spandrel.adapters.openai_embeddings import OpenAIEmbedder
-
-    return OpenAIEmbedder(settings().embedding, _openai_api_key)
-
-
-def _openai_api_key() -> str:
-    found = settings().embedding
-    if found.api_key is None and found.api_key_secret_arn is not None:
-        from spandrel.adapters.secrets import read_secret
-
-        return read_secret(found.api_key_secret_arn, settings().database.region)
-    return found.api_key or "none"  # a server of one's own may ask for no key, but the client insists
-
-
-@lru_cache(maxsize=1)
-def chat_model() -> ChatModel:
-    from spandrel.adapters.openai_chat import OpenAIChatModel
-
-    return OpenAIChatModel(settings().chat, _openai_api_key, _count_tokens)
-
-
-def _count_tokens(text: str) -> int:
-    from spandrel.knowledge.ingest.tokens import count
-
-    return count(text)
-
-
-@lru_cache(maxsize=1)
-def objects() -> ObjectStore:
-    from spandrel.adapters.s3 import S3ObjectStore
-
-    return S3ObjectStore(settings().storage)
-
-
-@lru_cache(maxsize=1)
-def queue() -> Queue:
-    from spandrel.adapters.sqs import SqsQueue
-
-    return SqsQueue(settings().storage.queue_url)
 
 
 @lru_cache(maxsize=1)
@@ -150,13 +88,6 @@ def generate_prompt() -> GeneratePrompt:
     from spandrel.prompts.generate import GeneratePrompt
 
     return GeneratePrompt(prepare())
-
-
-@lru_cache(maxsize=1)
-def turn_queue() -> TurnQueue:
-    from spandrel.adapters.sqs_fifo import SqsFifoQueue
-
-    return SqsFifoQueue(settings().turn_queue)
 
 
 @lru_cache(maxsize=1)
@@ -235,36 +166,12 @@ def reports() -> Reports:
 @lru_cache(maxsize=1)
 def schema_resource() -> SchemaResource:
     from spandrel.schema import SchemaResource, ensure_embedding_space
+    from spandrel.wiring.administrator import admin_conninfo
 
     embedding = settings().embedding
     return SchemaResource(
-        _admin_conninfo, lambda conninfo: ensure_embedding_space(conninfo, embedding.model, embedding.dimensions)
-    )
-
-
-def _admin_conninfo() -> str:
-    """The administrator's connection: migrations go to the instance itself, not through a proxy."""
-    found = settings().database
-    if found.url is not None:
-        return found.url
-    import json
-
-    from psycopg.conninfo import make_conninfo
-
-    from spandrel.adapters.secrets import read_secret
-
-    if found.admin_secret_arn is None:
-        raise SettingsError("set SPANDREL_DATABASE_ADMIN_SECRET_ARN to the secret of the database's administrator")
-    secret = json.loads(read_secret(found.admin_secret_arn, found.region))
-    return make_conninfo(
-        host=found.host,
-        port=found.port,
-        dbname=found.name,
-        user=secret["username"],
-        password=secret["password"],
-        sslmode="verify-full",
-        sslrootcert=found.ssl_root_cert,
-        connect_timeout=10,
+        lambda: admin_conninfo(settings().database),
+        lambda conninfo: ensure_embedding_space(conninfo, embedding.model, embedding.dimensions),
     )
 
 
