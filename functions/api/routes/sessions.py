@@ -76,24 +76,24 @@ async def give_variables(session_id: UUID, body: GiveVariables, user: CurrentUse
 @router.post("/{session_id}/pause", operation_id="pause_session")
 async def pause(session_id: UUID, user_id: UserId, body: MoveSession | None = None) -> Session:
     """Turns that wait stay in line; one that runs is finished."""
-    return wiring.sessions().move(user_id, session_id, "paused", body and body.reason)
+    return wiring.sessions().move(user_id, session_id, "paused", body.reason if body else None)
 
 
 @router.post("/{session_id}/resume", operation_id="resume_session")
 async def resume(session_id: UUID, user_id: UserId, body: MoveSession | None = None) -> Session:
-    return wiring.sessions().move(user_id, session_id, "active", body and body.reason)
+    return wiring.sessions().move(user_id, session_id, "active", body.reason if body else None)
 
 
 @router.post("/{session_id}/complete", operation_id="complete_session")
 async def complete(session_id: UUID, user_id: UserId, body: MoveSession | None = None) -> Session:
     """For good: turns that wait are cancelled."""
-    return wiring.sessions().move(user_id, session_id, "completed", body and body.reason)
+    return wiring.sessions().move(user_id, session_id, "completed", body.reason if body else None)
 
 
 @router.post("/{session_id}/cancel", operation_id="cancel_session")
 async def cancel(session_id: UUID, user_id: UserId, body: MoveSession | None = None) -> Session:
     """For good: turns that wait are cancelled, one that runs is asked to stop."""
-    return wiring.sessions().move(user_id, session_id, "cancelled", body and body.reason)
+    return wiring.sessions().move(user_id, session_id, "cancelled", body.reason if body else None)
 
 
 @router.get("/{session_id}/messages", operation_id="list_session_messages")

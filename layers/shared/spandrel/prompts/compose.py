@@ -32,7 +32,8 @@ def compose(
     Before the history: what is said as `system`, what cannot be done now, and examples. After it: passages, and what
     the template puts behind its `{{history}}`. Without that mark, all that is not `system` stands before the history.
     """
-    pieces = render(program, values, system)
+    rendered = (Rendered(piece.role, piece.text.strip()) for piece in render(program, values, system))
+    pieces = [piece for piece in rendered if piece.text or piece.role == "history"]
     mark = next((index for index, piece in enumerate(pieces) if piece.role == "history"), len(pieces))
     capabilities = map_capabilities([*structure.capabilities, *structure.tools], tool_rows)
     before = [Message("system", piece.text, "instructions") for piece in pieces if piece.role == "system"]
