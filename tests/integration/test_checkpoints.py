@@ -12,13 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 from spandrel.errors import ConflictError, IllegalMoveError, InvalidRequestError, NotFoundError
 from spandrel.idempotency.key import IdempotencyKey
 from spandrel.prompts.prepare import User
-from tests.support.knowledge import ADA, BOB, KnowledgeBase
+from tests.support.knowledge import ADA, BOB
 from tests.support.studio import Studio
-
-
-@pytest.fixture
-def studio(kb: KnowledgeBase) -> Studio:
-    return Studio(kb)
 
 
 @pytest.fixture

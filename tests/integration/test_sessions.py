@@ -15,7 +15,7 @@ from spandrel.prompts.prepare import Prepare, User
 from spandrel.sessions.begin import BeginSession
 from spandrel.sessions.models import SessionRequest
 from tests.support.flights import FlightCounter
-from tests.support.knowledge import ADA, BOB, KnowledgeBase
+from tests.support.knowledge import ADA, BOB
 from tests.support.postgres import Cluster
 from tests.support.studio import GREETING, Studio
 
@@ -44,11 +44,6 @@ spandrel.knowledge:
 {{role "system"}}
 You answer from the passages.
 """
-
-
-@pytest.fixture
-def studio(kb: KnowledgeBase) -> Studio:
-    return Studio(kb)
 
 
 def test_a_session_is_begun_with_all_that_its_prompt_came_from(studio: Studio) -> None:

@@ -23,13 +23,8 @@ from spandrel.errors import (
 from spandrel.prompts.prepare import User
 from tests.integration.test_sessions import CALENDAR, LIBRARIAN
 from tests.support.chat_fakes import BrokenOff
-from tests.support.knowledge import ADA, BOB, KnowledgeBase
+from tests.support.knowledge import ADA, BOB
 from tests.support.studio import Studio
-
-
-@pytest.fixture
-def studio(kb: KnowledgeBase) -> Studio:
-    return Studio(kb)
 
 
 @pytest.fixture
