@@ -18,7 +18,8 @@ from tests.support.knowledge import KnowledgeBase
 # Powertools' logger imports the bare `botocore` package, which is a file of constants; its session is what costs.
 HEAVY = {
     "boto3", "botocore.session", "fastapi", "mcp", "openai", "pydantic", "httpx", "httpx2", "numpy", "tiktoken",
-    "pypdfium2", "selectolax", "mangum", "aiohttp", "requests",
+    "pypdfium2", "selectolax", "mangum", "aiohttp", "requests", "yaml", "regex", "jsonschema", "dotpromptz",
+    "dotpromptz_handlebars",
 }  # fmt: skip
 PROGRAM = """
 import json, sys
@@ -120,3 +121,27 @@ def test_upkeep_loads_nothing_heavy() -> None:
 def test_the_api_loads_its_framework_alone(kb: KnowledgeBase) -> None:
     steps = loaded("api", [http_event("GET", "/v1/health")], {"SPANDREL_DATABASE_URL": kb.url})
     assert steps == [{"fastapi", "pydantic", "mangum"}] * 2
+
+
+def test_composing_a_prompt_loads_nothing_heavy() -> None:
+    program = """
+import sys
+from spandrel.templates import bind, models, render
+variable = models.Variable(name="a", type="string", required=True, schema={"type": "string"})
+structure = models.Structure(
+    config={}, variables=[variable], capabilities=[], tools=[], partials=[], sections=[], roles=[]
+)
+values = bind.bind(structure, {"a": "x"}).values
+assert render.render([1, 2, [["=", 0, "a"]]], values, {}) == [render.Rendered("user", "x")]
+print(*sys.modules)
+"""
+    environment = {"PYTHONPATH": os.pathsep.join(sys.path), "PATH": os.environ["PATH"]}
+    process = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+    )
+    found = set(process.stdout.split())
+    assert found & (HEAVY | {"psycopg"}) == set()
+    assert {name for name in found if name.startswith("spandrel.")} == {
+        "spandrel.errors", "spandrel.templates", "spandrel.templates.bind", "spandrel.templates.conform",
+        "spandrel.templates.models", "spandrel.templates.render",
+    }  # fmt: skip

@@ -189,6 +189,29 @@ class QueueUnavailableError(SpandrelError):
     status = 503
 
 
+class TemplateInvalidError(SpandrelError):
+    """The template's source has faults. Each is listed with its line, column and code."""
+
+    code = "template_invalid"
+    status = 422
+
+
+class VariablesInvalidError(SpandrelError):
+    """The variables are not what the template asks for. Each that is at fault is listed."""
+
+    code = "variables_invalid"
+    status = 422
+
+
+class PromptTooLargeError(SpandrelError):
+    """With these variables the template makes a prompt of more than a million characters. Pass less text or fewer
+    items.
+    """
+
+    code = "prompt_too_large"
+    status = 422
+
+
 class DocumentError(SpandrelError):
     """The document cannot be ingested. Its owner sees this code and sentence."""
 
