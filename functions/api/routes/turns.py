@@ -29,7 +29,7 @@ async def list_(session_id: UUID, user_id: UserId, limit: Limit = 20, before: Be
 
 @router.get("/turns/{turn_id}", operation_id="get_turn")
 async def get(turn_id: UUID, user_id: UserId) -> Turn:
-    """With the answer so far while it runs, and where it failed the code and what to do."""
+    """Holds the answer so far while it runs, and where it failed the code and what to do."""
     return wiring.turns().get(user_id, turn_id)
 
 

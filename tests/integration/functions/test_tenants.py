@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.api import Answer, call, operations
 from tests.support.knowledge import ADA, BOB, KnowledgeBase
+from tests.support.studio import Studio
 
 SECRET = "cachalot"
 
@@ -21,6 +22,10 @@ class Owned:
     collection: str
     document: str
     failed: str
+    template: str
+    session: str
+    conversation: str
+    turn: str
 
 
 def foreign(answer: Answer) -> None:
@@ -75,23 +80,71 @@ CASES: dict[str, list[Case]] = {
         (lambda ada: {"body": {"query": SECRET, "filter": {"kind": SECRET}}}, no_hits),
         (lambda ada: {"body": {"query": SECRET, "collections": [ada.collection]}}, foreign),
     ],
+    "generate_prompt": [(lambda ada: {"body": {"template": {"id": ada.template}}}, foreign)],
+    "create_session": [
+        (lambda ada: {"body": {"template": {"id": ada.template}}}, foreign),
+        (lambda ada: {"body": {"template": {"name": SECRET}}}, foreign),
+    ],
+    "list_sessions": [
+        (lambda ada: {}, empty),
+        (lambda ada: {"query": {"conversation_id": ada.conversation}}, empty),
+    ],
+    "get_session": [(lambda ada: {"session_id": ada.session}, foreign)],
+    "change_session": [(lambda ada: {"session_id": ada.session, "body": {"idle_seconds": 60}}, foreign)],
+    "list_session_status_changes": [(lambda ada: {"session_id": ada.session}, foreign)],
+    "give_session_variables": [(lambda ada: {"session_id": ada.session, "body": {"variables": {}}}, foreign)],
+    "pause_session": [(lambda ada: {"session_id": ada.session}, foreign)],
+    "resume_session": [(lambda ada: {"session_id": ada.session}, foreign)],
+    "complete_session": [(lambda ada: {"session_id": ada.session}, foreign)],
+    "cancel_session": [(lambda ada: {"session_id": ada.session}, foreign)],
+    "list_session_messages": [(lambda ada: {"session_id": ada.session}, foreign)],
+    "list_checkpoints": [(lambda ada: {"session_id": ada.session}, foreign)],
+    "get_checkpoint": [(lambda ada: {"session_id": ada.session, "number": "1"}, foreign)],
+    "name_checkpoint": [(lambda ada: {"session_id": ada.session, "number": "1", "body": {"name": "x"}}, foreign)],
+    "restore_checkpoint": [(lambda ada: {"session_id": ada.session, "number": "1"}, foreign)],
+    "fork_session": [(lambda ada: {"session_id": ada.session, "body": {"checkpoint": 1}}, foreign)],
+    "ask_turn": [
+        (lambda ada: {"session_id": ada.session, "body": {"text": "Hi", "client_message_id": "m"}}, foreign),
+    ],
+    "list_turns": [(lambda ada: {"session_id": ada.session}, foreign)],
+    "get_turn": [(lambda ada: {"turn_id": ada.turn}, foreign)],
+    "cancel_turn": [(lambda ada: {"turn_id": ada.turn}, foreign)],
+    "retry_turn": [(lambda ada: {"turn_id": ada.turn}, foreign)],
+    "regenerate_turn": [(lambda ada: {"turn_id": ada.turn}, foreign)],
+    "list_conversations": [
+        (lambda ada: {}, empty),
+        (lambda ada: {"query": {"search": SECRET}}, empty),
+    ],
+    "get_conversation": [(lambda ada: {"conversation_id": ada.conversation}, foreign)],
+    "change_conversation": [(lambda ada: {"conversation_id": ada.conversation, "body": {"title": "x"}}, foreign)],
+    "delete_conversation": [(lambda ada: {"conversation_id": ada.conversation}, foreign)],
     "get_health": [(lambda ada: {}, public)],
     "get_openapi": [(lambda ada: {}, public)],
 }
 
 
 @pytest.fixture
-def ada(wired: KnowledgeBase) -> Owned:
+def ada(wired: KnowledgeBase, studio: Studio) -> Owned:
     collection = wired.collection(name=f"{SECRET}s")
     document = wired.add(collection, f"The {SECRET} sings.", name=f"{SECRET}.md", attributes={"kind": SECRET})
     failed = wired.announce(collection)
     wired.upload(failed, " ")
-    return Owned(str(collection.id), str(document), str(failed))
+    template = studio.template(name=SECRET)
+    session = studio.begin(template, variables={"name": SECRET}, title=SECRET)
+    turn = studio.say(session.id, f"What of the {SECRET}?", f"The {SECRET} sings.")
+    ids = (collection.id, document, failed, template, session.id, session.conversation_id, turn.id)
+    return Owned(*map(str, ids))
 
 
 def everything(kb: KnowledgeBase) -> dict[str, Any]:
     """All rows of Ada, and what is in the bucket."""
-    tables = ("collections", "documents", "chunks", "chunk_embeddings", "chunk_codes", "chunk_terms", "events")
+    tables = [
+        row["name"]
+        for row in kb.rows(
+            "SELECT attrelid::regclass::text AS name FROM pg_policy JOIN pg_attribute a ON attrelid = polrelid"
+            " WHERE attname = 'user_id' AND polname = 'own_rows' ORDER BY 1"
+        )
+    ]
     rows = {
         table: kb.rows(f"SELECT t::text AS row FROM {table} t WHERE user_id = %s ORDER BY 1", ADA) for table in tables
     }
@@ -117,12 +170,8 @@ def test_another_user_neither_sees_nor_changes_anything(
     method, path, _ = operations()[name]
     request = ask(ada)
     before = everything(wired)
-    answer = call(
-        method,
-        path.format(**{key: request.pop(key) for key in ("collection_id", "document_id") if key in request}),
-        user=BOB,
-        **request,
-    )
+    place = {key: request.pop(key) for key in list(request) if f"{{{key}}}" in path}
+    answer = call(method, path.format(**place), user=BOB, **request)
     holds(answer)
     if name != "create_collection":
         assert SECRET not in answer.text

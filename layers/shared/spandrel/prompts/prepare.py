@@ -94,7 +94,7 @@ class Prepare:
         rows = self.database.run(queries.prompt_context, parameters, user_id=user_id)
         if not rows:
             wanted = f"version {ref.version}" if ref.version is not None else f'label "{ref.label}"'
-            raise NotFoundError(f"There is no template {ref.id or ref.name} with {wanted}, or it is not yours.")
+            raise NotFoundError(f"There is no such template with {wanted}, or it is not yours.")
         [row] = rows
         compiled = self._compile(row)
         self._newest.put((user_id, ref), compiled.hash)
