@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
+from spandrel.usage.budgets import Budgets
+from spandrel.usage.models import Cost, ModelCall
+from spandrel.usage.store import record
 from tests.support.api import Answer, call, operations
 from tests.support.knowledge import ADA, BOB, KnowledgeBase
 
@@ -21,6 +26,7 @@ class Owned:
     collection: str
     document: str
     failed: str
+    session: str
 
 
 def foreign(answer: Answer) -> None:
@@ -44,10 +50,21 @@ def own(answer: Answer) -> None:
     assert answer.status == 201
 
 
+def unspent(answer: Answer) -> None:
+    """A budget of the caller's own, beside what was spent by the other."""
+    assert (answer.status, answer.json["spent"]) == (200, "0")
+
+
+def no_usage(answer: Answer) -> None:
+    assert answer.status == 200
+    assert (answer.json["items"], answer.json["total"]["calls"]) == ([], 0)
+
+
 def public(answer: Answer) -> None:
     assert answer.status == 200
 
 
+PATH = ("collection_id", "document_id", "session_id", "period")
 Case = tuple[Callable[[Owned], dict[str, Any]], Callable[[Answer], None]]
 CASES: dict[str, list[Case]] = {
     "create_collection": [(lambda ada: {"body": {"name": f"{SECRET}s"}}, own)],
@@ -75,6 +92,16 @@ CASES: dict[str, list[Case]] = {
         (lambda ada: {"body": {"query": SECRET, "filter": {"kind": SECRET}}}, no_hits),
         (lambda ada: {"body": {"query": SECRET, "collections": [ada.collection]}}, foreign),
     ],
+    "get_usage": [
+        (lambda ada: {}, no_usage),
+        (lambda ada: {"query": {"group_by": "session"}}, no_usage),
+        (lambda ada: {"query": {"group_by": "turn", "session_id": ada.session}}, no_usage),
+    ],
+    "list_budgets": [(lambda ada: {}, empty)],
+    "put_budget": [(lambda ada: {"period": "total", "body": {"stop_at": "7"}}, unspent)],
+    "delete_budget": [(lambda ada: {"period": "total"}, foreign)],
+    "put_session_budget": [(lambda ada: {"session_id": ada.session, "body": {"stop_at": "7"}}, unspent)],
+    "delete_session_budget": [(lambda ada: {"session_id": ada.session}, foreign)],
     "get_health": [(lambda ada: {}, public)],
     "get_openapi": [(lambda ada: {}, public)],
 }
@@ -86,12 +113,19 @@ def ada(wired: KnowledgeBase) -> Owned:
     document = wired.add(collection, f"The {SECRET} sings.", name=f"{SECRET}.md", attributes={"kind": SECRET})
     failed = wired.announce(collection)
     wired.upload(failed, " ")
-    return Owned(str(collection.id), str(document), str(failed))
+    session = uuid4()
+    call = ModelCall("turn", SECRET, 1, 0, 1, Cost(Decimal(5), "v"), session)
+    for of_session in (None, session):
+        Budgets(wired.app).put(ADA, "total", of_session, Decimal(1), Decimal(9))
+    with wired.system.transaction() as tx:
+        record(tx, ADA, call)
+    return Owned(str(collection.id), str(document), str(failed), str(session))
 
 
 def everything(kb: KnowledgeBase) -> dict[str, Any]:
     """All rows of Ada, and what is in the bucket."""
     tables = ("collections", "documents", "chunks", "chunk_embeddings", "chunk_codes", "chunk_terms", "events")
+    tables += ("usage_ledger", "usage_totals", "budgets")
     rows = {
         table: kb.rows(f"SELECT t::text AS row FROM {table} t WHERE user_id = %s ORDER BY 1", ADA) for table in tables
     }
@@ -119,7 +153,7 @@ def test_another_user_neither_sees_nor_changes_anything(
     before = everything(wired)
     answer = call(
         method,
-        path.format(**{key: request.pop(key) for key in ("collection_id", "document_id") if key in request}),
+        path.format(**{key: request.pop(key) for key in PATH if key in request}),
         user=BOB,
         **request,
     )
