@@ -461,6 +461,12 @@ def test_characters_that_cannot_be_stored_are_left_out_and_all_others_kept(opena
     assert answer(openai.model).text == "a\u2028\x85b"
 
 
+def test_signs_of_life_and_other_fields_are_no_part_of_the_answer(openai: Real) -> None:
+    said = b'event: chunk\ndata: {"choices": [{"delta": {"content": "a"}}]}\n\n: still here\n\n'
+    openai.provider.then(Fault.no_stream(said + f"data: {STOP % 'stop'}\n\n".encode(), "text/event-stream"))
+    assert answer(openai.model).text == "a"
+
+
 def test_a_last_line_without_its_blank_line_counts(openai: Real) -> None:
     openai.provider.then(stream_of('{"choices": [{"delta": {"content": "a"}}]}\n', STOP % "stop", end="\n"))
     assert answer(openai.model).text == "a"

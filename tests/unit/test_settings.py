@@ -15,6 +15,7 @@ def test_a_database_address_is_all_that_must_be_given() -> None:
     assert (found.storage.max_upload_bytes, found.storage.link_seconds) == (50 * 2**20, 900)
     assert (found.chat.model, found.chat.timeout, found.chat.context_tokens) == ("gpt-5.6-luna", 60.0, 128_000)
     assert (found.chat.base_url, found.chat.api_key, found.chat.api_key_secret_arn) == (None, None, None)
+    assert found.prices is None
 
 
 @pytest.mark.parametrize("env", [{}, {"SPANDREL_DATABASE_URL": ""}, {"SPANDREL_DATABASE_HOST": ""}])
@@ -69,9 +70,11 @@ def test_every_variable_arrives_where_it_belongs() -> None:
             "SPANDREL_CHAT_MODEL": "talker",
             "SPANDREL_CHAT_TIMEOUT_SECONDS": "9",
             "SPANDREL_CHAT_CONTEXT_TOKENS": "10",
+            "SPANDREL_PRICES": "{}",
         }
     )
     assert found.chat == ChatSettings("talker", "http://localhost", "key", "secret", 9.0, 10)
+    assert found.prices == "{}"
     database, embedding, storage = found.database, found.embedding, found.storage
     assert (database.host, database.port, database.name, database.region) == ("host", 5433, "name", "eu-central-1")
     assert (database.proxy, database.ssl_root_cert, database.admin_secret_arn) == (True, "roots.pem", "admin")

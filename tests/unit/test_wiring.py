@@ -125,12 +125,16 @@ def test_every_use_case_is_made_once_and_opens_nothing(aws: pytest.MonkeyPatch) 
         wiring.conversations,
         wiring.run_turn,
         wiring.session_upkeep,
+        wiring.prices,
+        wiring.budgets,
+        wiring.reports,
     ):
         assert make() is make()
 
 
 def test_users_requests_and_jobs_have_roles_of_their_own(aws: pytest.MonkeyPatch) -> None:
     app, system = wiring.database("spandrel_app"), wiring.database("spandrel_system")
+    assert [wiring.budgets().database, wiring.reports().database] == [app] * 2
     assert [wiring.search().database, wiring.collections().database, wiring.documents().database] == [app] * 3
     assert [wiring.begin_session().database, wiring.sessions().database, wiring.run_turn().database] == [app] * 3
     assert wiring.session_upkeep().database is system

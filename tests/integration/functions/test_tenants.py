@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from spandrel.usage.budgets import Budgets
+from spandrel.usage.models import Cost, ModelCall
+from spandrel.usage.store import record
 from tests.support.api import Answer, call, operations
 from tests.support.knowledge import ADA, BOB, KnowledgeBase
 from tests.support.studio import Studio
@@ -47,6 +51,16 @@ def no_hits(answer: Answer) -> None:
 def own(answer: Answer) -> None:
     """A new resource, in the caller's own space."""
     assert answer.status == 201
+
+
+def unspent(answer: Answer) -> None:
+    """A budget of the caller's own, beside what was spent by the other."""
+    assert (answer.status, answer.json["spent"]) == (200, "0")
+
+
+def no_usage(answer: Answer) -> None:
+    assert answer.status == 200
+    assert (answer.json["items"], answer.json["total"]["calls"]) == ([], 0)
 
 
 def public(answer: Answer) -> None:
@@ -118,6 +132,16 @@ CASES: dict[str, list[Case]] = {
     "get_conversation": [(lambda ada: {"conversation_id": ada.conversation}, foreign)],
     "change_conversation": [(lambda ada: {"conversation_id": ada.conversation, "body": {"title": "x"}}, foreign)],
     "delete_conversation": [(lambda ada: {"conversation_id": ada.conversation}, foreign)],
+    "get_usage": [
+        (lambda ada: {}, no_usage),
+        (lambda ada: {"query": {"group_by": "session"}}, no_usage),
+        (lambda ada: {"query": {"group_by": "turn", "session_id": ada.session}}, no_usage),
+    ],
+    "list_budgets": [(lambda ada: {}, empty)],
+    "put_budget": [(lambda ada: {"period": "total", "body": {"stop_at": "7"}}, unspent)],
+    "delete_budget": [(lambda ada: {"period": "total"}, foreign)],
+    "put_session_budget": [(lambda ada: {"session_id": ada.session, "body": {"stop_at": "7"}}, foreign)],
+    "delete_session_budget": [(lambda ada: {"session_id": ada.session}, foreign)],
     "get_health": [(lambda ada: {}, public)],
     "get_openapi": [(lambda ada: {}, public)],
 }
@@ -132,6 +156,11 @@ def ada(wired: KnowledgeBase, studio: Studio) -> Owned:
     template = studio.template(name=SECRET)
     session = studio.begin(template, variables={"name": SECRET}, title=SECRET)
     turn = studio.say(session.id, f"What of the {SECRET}?", f"The {SECRET} sings.")
+    budgets = Budgets(wired.app)
+    for of_session in (None, session.id):
+        budgets.put(ADA, "total", of_session, Decimal(1), Decimal(9))
+    with wired.system.transaction() as tx:
+        record(tx, ADA, ModelCall("turn", SECRET, 1, 0, 1, Cost(Decimal(5), "v"), session.id))
     ids = (collection.id, document, failed, template, session.id, session.conversation_id, turn.id)
     return Owned(*map(str, ids))
 
