@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from functions.api.schemas import Problem
+from functions.api.structs import components
 from spandrel.knowledge.search.models import SearchAnswer, SearchRequest
+from spandrel.templates.models import Saved, TemplatePage, Validation, VersionDiff, VersionPage
 
 PUBLIC = {"get_health", "get_openapi"}
 _SCHEMA = "#/components/schemas/{name}"
@@ -22,8 +23,10 @@ def build_openapi(app: FastAPI) -> dict[str, Any]:
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
     schemas["Problem"] = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-    _, lean = msgspec.json.schema_components((SearchRequest, SearchAnswer), ref_template=_SCHEMA)
-    schemas |= lean
+    structs = components(SearchRequest, SearchAnswer, Saved, TemplatePage, Validation, VersionDiff, VersionPage)
+    if twice := schemas.keys() & structs.keys():
+        raise ValueError(f"two types have the name {twice}")
+    schemas |= structs
     schemas |= {"GatewayFault": _GATEWAY_FAULT, "Filter": _FILTER, "FilterCondition": _CONDITION}
     schemas["SearchRequest"]["properties"]["filter"] = {
         "anyOf": [{"$ref": _SCHEMA.format(name="Filter")}, {"type": "null"}]
@@ -105,6 +108,7 @@ def _link(operations: list[dict[str, Any]]) -> None:
     made = {
         "create_collection": ("201", "collection_id", "$response.body#/id"),
         "create_documents": ("201", "document_id", "$response.body#/items/0/document/id"),
+        "create_template": ("201", "template_id", "$response.body#/template/id"),
     }
     for operation in operations:
         if operation["operationId"] not in made:

@@ -10,7 +10,10 @@ from spandrel import wiring
 from tests.support.knowledge import KnowledgeBase
 from tests.support.postgres import DIMENSIONS, MODEL
 
-MADE = ("settings", "database", "search", "collections", "documents", "ingest", "purge", "upkeep", "schema_resource")
+MADE = (
+    "settings", "database", "search", "collections", "documents", "ingest", "purge", "upkeep", "schema_resource",
+    "templates",
+)  # fmt: skip
 
 
 @pytest.fixture

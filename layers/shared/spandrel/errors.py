@@ -66,6 +66,13 @@ class NameTakenError(ConflictError):
     code = "name_taken"
 
 
+class ReadOnlyError(SpandrelError):
+    """This belongs to somebody who shares it with you. You can use it; to change it, make a copy of your own."""
+
+    code = "read_only"
+    status = 403
+
+
 class IdempotencyMismatchError(SpandrelError):
     """This Idempotency-Key was used with a different request. Use a new key for a new request."""
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from spandrel.knowledge.search.search import Search
     from spandrel.knowledge.upkeep import Upkeep
     from spandrel.schema import SchemaResource
+    from spandrel.templates.templates import Templates
 
 APP_ROLE = "spandrel_app"
 SYSTEM_ROLE = "spandrel_system"
@@ -109,6 +110,13 @@ def upkeep() -> Upkeep:
     from spandrel.knowledge.upkeep import Upkeep
 
     return Upkeep(database(SYSTEM_ROLE), objects(), queue())
+
+
+@lru_cache(maxsize=1)
+def templates() -> Templates:
+    from spandrel.templates.templates import Templates
+
+    return Templates(database(APP_ROLE))
 
 
 @lru_cache(maxsize=1)

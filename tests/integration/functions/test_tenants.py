@@ -21,6 +21,7 @@ class Owned:
     collection: str
     document: str
     failed: str
+    template: str
 
 
 def foreign(answer: Answer) -> None:
@@ -44,10 +45,22 @@ def own(answer: Answer) -> None:
     assert answer.status == 201
 
 
+def refused(answer: Answer) -> None:
+    """What it includes does not exist."""
+    assert (answer.status, answer.code) == (422, "template_invalid")
+    assert [fault["code"] for fault in answer.json["errors"]] == ["unknown_partial"]
+
+
+def invalid(answer: Answer) -> None:
+    assert answer.status == 200
+    assert [fault["code"] for fault in answer.json["errors"]] == ["unknown_partial"]
+
+
 def public(answer: Answer) -> None:
     assert answer.status == 200
 
 
+PATHS = ("collection_id", "document_id", "template_id", "version", "label")
 Case = tuple[Callable[[Owned], dict[str, Any]], Callable[[Answer], None]]
 CASES: dict[str, list[Case]] = {
     "create_collection": [(lambda ada: {"body": {"name": f"{SECRET}s"}}, own)],
@@ -75,6 +88,27 @@ CASES: dict[str, list[Case]] = {
         (lambda ada: {"body": {"query": SECRET, "filter": {"kind": SECRET}}}, no_hits),
         (lambda ada: {"body": {"query": SECRET, "collections": [ada.collection]}}, foreign),
     ],
+    "create_template": [
+        (lambda ada: {"body": {"name": f"{SECRET}-prompt", "source": "mine"}}, own),
+        (lambda ada: {"body": {"name": "thief", "source": f"{{{{> {SECRET}}}}}"}}, refused),
+    ],
+    "list_templates": [(lambda ada: {}, empty), (lambda ada: {"query": {"name_prefix": SECRET}}, empty)],
+    "validate_template": [(lambda ada: {"body": {"source": f"{{{{> {SECRET}}}}}"}}, invalid)],
+    "get_template": [(lambda ada: {"template_id": ada.template}, foreign)],
+    "update_template": [(lambda ada: {"template_id": ada.template, "body": {"visibility": "shared"}}, foreign)],
+    "delete_template": [(lambda ada: {"template_id": ada.template}, foreign)],
+    "save_template_version": [(lambda ada: {"template_id": ada.template, "body": {"source": "mine"}}, foreign)],
+    "list_template_versions": [(lambda ada: {"template_id": ada.template}, foreign)],
+    "get_template_version": [
+        (lambda ada: {"template_id": ada.template, "version": "1"}, foreign),
+        (lambda ada: {"template_id": ada.template, "version": "production"}, foreign),
+    ],
+    "diff_template_versions": [(lambda ada: {"template_id": ada.template, "query": {"from": "1"}}, foreign)],
+    "set_template_label": [
+        (lambda ada: {"template_id": ada.template, "label": "mine", "body": {"version": 1}}, foreign),
+        (lambda ada: {"template_id": ada.template, "label": "production", "body": {"version": 1}}, foreign),
+    ],
+    "remove_template_label": [(lambda ada: {"template_id": ada.template, "label": "canary"}, foreign)],
     "get_health": [(lambda ada: {}, public)],
     "get_openapi": [(lambda ada: {}, public)],
 }
@@ -86,12 +120,19 @@ def ada(wired: KnowledgeBase) -> Owned:
     document = wired.add(collection, f"The {SECRET} sings.", name=f"{SECRET}.md", attributes={"kind": SECRET})
     failed = wired.announce(collection)
     wired.upload(failed, " ")
-    return Owned(str(collection.id), str(document), str(failed))
+    template = call("POST", "/v1/templates", body={"name": f"{SECRET}-prompt", "source": f"{SECRET} {{{{name}}}}"})
+    call("POST", "/v1/templates", body={"name": SECRET, "kind": "partial", "source": f"{SECRET} sings"})
+    template_id = template.json["template"]["id"]
+    call("PUT", f"/v1/templates/{template_id}/labels/canary", body={"version": 1})
+    return Owned(str(collection.id), str(document), str(failed), template_id)
 
 
 def everything(kb: KnowledgeBase) -> dict[str, Any]:
     """All rows of Ada, and what is in the bucket."""
-    tables = ("collections", "documents", "chunks", "chunk_embeddings", "chunk_codes", "chunk_terms", "events")
+    tables = (
+        "collections", "documents", "chunks", "chunk_embeddings", "chunk_codes", "chunk_terms", "events", "templates",
+        "template_versions", "template_labels",
+    )  # fmt: skip
     rows = {
         table: kb.rows(f"SELECT t::text AS row FROM {table} t WHERE user_id = %s ORDER BY 1", ADA) for table in tables
     }
@@ -119,12 +160,12 @@ def test_another_user_neither_sees_nor_changes_anything(
     before = everything(wired)
     answer = call(
         method,
-        path.format(**{key: request.pop(key) for key in ("collection_id", "document_id") if key in request}),
+        path.format(**{key: request.pop(key) for key in PATHS if key in request}),
         user=BOB,
         **request,
     )
     holds(answer)
-    if name != "create_collection":
+    if SECRET not in str(request):  # or else it is what Bob himself said
         assert SECRET not in answer.text
     assert everything(wired) == before
     assert not [message for message in wired.queue.messages if ada.collection in str(message)]
