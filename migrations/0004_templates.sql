@@ -17,6 +17,7 @@ CREATE TABLE templates (
 CREATE UNIQUE INDEX templates_name ON templates (user_id, kind, name) WHERE deleted_at IS NULL;
 CREATE INDEX templates_by_user ON templates (user_id, id);
 CREATE INDEX templates_shared ON templates (id) WHERE visibility = 'shared' AND deleted_at IS NULL;
+CREATE INDEX templates_shared_name ON templates (kind, name) WHERE visibility = 'shared' AND deleted_at IS NULL;
 
 -- `structure` is what the source declares (variables, capabilities, tools, ...), `program` its body compiled, partials included
 -- as they were when it was saved: a version never changes, whatever becomes of its partials.
@@ -35,10 +36,11 @@ CREATE TABLE template_versions (
     FOREIGN KEY (template_id, user_id) REFERENCES templates (id, user_id) ON DELETE CASCADE
 );
 
--- `latest` follows every save; `production` is what is used where no label is named, and moves only when told.
+-- `latest` follows every save; `production` is what is used where no label is named, and moves only when told. A label begins
+-- with a letter: where one can stand, so can a version's number.
 CREATE TABLE template_labels (
     template_id uuid NOT NULL,
-    label       text NOT NULL CHECK (label ~ '^[a-z0-9][a-z0-9_-]{0,49}$'),
+    label       text NOT NULL CHECK (label ~ '^[a-z][a-z0-9_-]{0,49}$'),
     version     integer NOT NULL,
     user_id     text NOT NULL,
     updated_at  timestamptz NOT NULL DEFAULT now(),
@@ -56,6 +58,14 @@ CREATE POLICY shared_rows ON template_versions FOR SELECT TO spandrel_app USING 
     EXISTS (SELECT FROM templates t WHERE t.id = template_id AND t.visibility = 'shared' AND t.deleted_at IS NULL));
 CREATE POLICY shared_rows ON template_labels FOR SELECT TO spandrel_app USING (
     EXISTS (SELECT FROM templates t WHERE t.id = template_id AND t.visibility = 'shared' AND t.deleted_at IS NULL));
+
+-- A template as it is answered, to whom it may be: the view sees with the eyes of whoever asks.
+CREATE VIEW template_details WITH (security_invoker = true) AS
+SELECT t.id, t.kind, t.name, t.description, t.visibility, t.user_id = (SELECT current_user_id()) AS own, t.versions,
+       coalesce((SELECT jsonb_object_agg(l.label, l.version) FROM template_labels l WHERE l.template_id = t.id), '{}') AS labels,
+       t.created_at, t.updated_at
+FROM templates t WHERE t.deleted_at IS NULL;
+GRANT SELECT ON template_details TO spandrel_app, spandrel_system;
 
 -- What was saved stays what it was.
 CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -5,15 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from functions.api.schemas import Problem
+from functions.api.structs import components
 from spandrel.knowledge.search.models import SearchAnswer, SearchRequest
 from spandrel.prompts.models import PromptAnswer, PromptRequest
 from spandrel.sessions.models import SessionAnswer, SessionRequest
+from spandrel.templates.models import Saved, TemplatePage, Validation, VersionDiff, VersionPage
 
+ANSWERED_BY_BOTH = {"CapabilityMatch", "Confidence", "Passage", "Reason", "VariableBinding"}
+"""Types that the lean functions and FastAPI's routes answer with."""
 PUBLIC = {"get_health", "get_openapi"}
 _SCHEMA = "#/components/schemas/{name}"
 _DESCRIPTION = """Serverless backend for AI agents. Every error is an RFC 9457 problem with a stable `code`."""
@@ -72,9 +75,11 @@ def build_openapi(app: FastAPI) -> dict[str, Any]:
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
     schemas["Problem"] = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-    types = [kind for operation in LEAN for kind in (operation.request, operation.answer)]
-    _, lean = msgspec.json.schema_components(types, ref_template=_SCHEMA)
-    schemas |= lean
+    lean = [kind for operation in LEAN for kind in (operation.request, operation.answer)]
+    structs = components(*lean, Saved, TemplatePage, Validation, VersionDiff, VersionPage)
+    if twice := (schemas.keys() & structs.keys()) - ANSWERED_BY_BOTH:
+        raise ValueError(f"two types have the name {twice}")
+    schemas |= structs
     schemas |= {"GatewayFault": _GATEWAY_FAULT, "Filter": _FILTER, "FilterCondition": _CONDITION}
     schemas["SearchRequest"]["properties"]["filter"] = {
         "anyOf": [{"$ref": _SCHEMA.format(name="Filter")}, {"type": "null"}]
@@ -168,6 +173,7 @@ def _link(operations: list[dict[str, Any]]) -> None:
         "create_documents": ("201", "document_id", "$response.body#/items/0/document/id"),
         "create_session": ("201", "session_id", "$response.body#/id"),
         "ask_turn": ("202", "turn_id", "$response.body#/id"),
+        "create_template": ("201", "template_id", "$response.body#/template/id"),
     }
     for operation in operations:
         if operation["operationId"] not in made:

@@ -39,6 +39,6 @@ def test_every_reference_leads_somewhere() -> None:
 
 
 def test_operations_that_create_take_an_idempotency_key() -> None:
-    for name in ("create_collection", "create_documents"):
+    for name in ("create_collection", "create_documents", "create_template", "save_template_version"):
         headers = [each["name"] for each in operations()[name][2]["parameters"] if each["in"] == "header"]
         assert headers == ["Idempotency-Key"], name

@@ -33,6 +33,7 @@ MADE = (
     "run_turn",
     "session_upkeep",
     "schema_resource",
+    "templates",
 )
 
 

@@ -136,7 +136,7 @@ def test_every_move_is_audited_with_its_reason(studio: Studio, session_id: UUID)
         ("paused", "active", None),
         ("active", "completed", "done"),
     ]
-    assert studio.kb.events()[1:] == ["session.paused", "session.active", "session.completed"]
+    assert studio.events()[1:] == ["session.paused", "session.active", "session.completed"]
 
 
 def test_an_illegal_move_names_what_is_legal(studio: Studio, session_id: UUID) -> None:

@@ -322,6 +322,22 @@ def test_a_foreign_schema_is_noticed_after_a_request_that_failed_before_its_firs
         database.run(b"SELECT 1")
 
 
+def test_a_statement_that_was_to_be_prepared_behind_a_fault_is_usable_afterwards(connect: Connect) -> None:
+    """The server skips what follows a fault in a pipeline, preparations among it."""
+    database, query = connect(), b"SELECT 7 AS n"
+
+    def fail() -> None:
+        with pytest.raises(psycopg.errors.DivisionByZero), database.transaction() as tx:
+            tx.execute(b"SELECT 1 / 0")
+            tx.execute(query)
+
+    fail()  # with nothing prepared, so that psycopg knows the ROLLBACK
+    for _ in range(4):
+        assert database.run(query) == [{"n": 7}]
+    fail()
+    assert database.run(query) == [{"n": 7}]
+
+
 # -- what travels
 
 

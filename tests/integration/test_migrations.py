@@ -211,7 +211,16 @@ def test_the_app_role_reads_no_more_than_user_tables_and_the_schema(kb: Knowledg
         "schema_migrations",
         "schema_version",
         "session_transitions",
+        "template_details",
     ]
+
+
+def test_views_see_with_the_eyes_of_whoever_asks(kb: KnowledgeBase) -> None:
+    """A view of its owner's would show every user's rows."""
+    views = kb.rows("""
+        SELECT relname, 'security_invoker=true' = ANY (coalesce(reloptions, '{}')) AS safe FROM pg_class
+        WHERE relkind = 'v' AND relnamespace = 'public'::regnamespace""")
+    assert views == [{"relname": "template_details", "safe": True}]
 
 
 def test_the_app_role_owns_nothing_and_is_bound_by_policies(kb: KnowledgeBase) -> None:

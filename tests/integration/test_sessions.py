@@ -56,7 +56,7 @@ def test_a_session_is_begun_with_all_that_its_prompt_came_from(studio: Studio) -
     assert session.confidence == answer.confidence
     assert (session.prompt_hash, session.checkpoints, session.turns) == (answer.prompt.hash, 0, 0)
     assert [checkpoint.number for checkpoint in studio.checkpoints.page(ADA, answer.id, 10, None).items] == [0]
-    assert studio.kb.events() == ["session.created"]
+    assert studio.events() == ["session.created"]
 
 
 def test_what_is_missing_is_waited_for(studio: Studio) -> None:
@@ -67,7 +67,7 @@ def test_what_is_missing_is_waited_for(studio: Studio) -> None:
     session = studio.sessions.give_variables(User(ADA), answer.id, {"name": "Bo"})
     assert (session.status, session.missing) == ("active", [])
     assert session.variables["tone"].value == "warm"
-    assert studio.kb.events() == ["session.created", "session.active"]
+    assert studio.events() == ["session.created", "session.active"]
 
 
 def test_some_of_what_is_missing_leaves_it_waiting(studio: Studio) -> None:
@@ -91,7 +91,7 @@ def test_a_template_that_is_sure_starts_by_itself(studio: Studio) -> None:
     assert answer.turn is not None
     assert (answer.turn.number, answer.turn.status) == (1, "queued")
     assert studio.queue.messages[0]["turn_id"] == str(answer.turn.id)
-    assert studio.kb.events()[-2:] == ["session.created", "turn.queued"]
+    assert studio.events()[-2:] == ["session.created", "turn.queued"]
     assert [tool.name for tool in answer.prompt.tools] == ["work__read_events"]
 
 

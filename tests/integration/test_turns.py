@@ -62,7 +62,7 @@ def test_a_turn_is_answered_stored_and_told(studio: Studio, session_id: UUID) ->
         ("user", "Hello!"),
         ("assistant", "Good day, Ada."),
     ]
-    assert studio.kb.events() == ["session.created", "turn.queued", "turn.started", "turn.completed"]
+    assert studio.events() == ["session.created", "turn.queued", "turn.started", "turn.completed"]
     session = studio.session(session_id)
     assert (session.ordinal, session.checkpoints, session.turns) == (2, 1, 1)
 
@@ -345,7 +345,7 @@ def test_a_waiting_turn_is_cancelled_at_once(studio: Studio, session_id: UUID) -
     assert studio.work() == [TurnOutcome.DONE]
     with pytest.raises(ConflictError):
         studio.turns.cancel(ADA, turn.id)
-    assert studio.kb.events()[-1] == "turn.cancelled"
+    assert studio.events()[-1] == "turn.cancelled"
 
 
 def test_a_running_turn_stops_when_it_looks_next_and_keeps_what_was_said(
@@ -427,7 +427,7 @@ def test_a_turn_whose_workers_die_fails_visibly_and_can_be_retried(studio: Studi
     error = studio.turns.get(ADA, turn.id).error
     assert error is not None
     assert error.code == "worker_lost"
-    assert studio.kb.events()[-3:] == ["turn.retrying", "turn.retrying", "turn.failed"]
+    assert studio.events()[-3:] == ["turn.retrying", "turn.retrying", "turn.failed"]
     studio.turns.retry(ADA, turn.id)
     studio.model.then("Here.")
     assert TurnOutcome.COMPLETED in studio.work()
@@ -459,7 +459,7 @@ def test_a_used_up_budget_stops_the_turn_until_it_is_raised(studio: Studio, sess
     failed = studio.turns.get(ADA, turn.id)
     assert failed.error is not None
     assert (failed.status, failed.error.code, failed.input) == ("failed", "budget_exceeded", "More!")
-    assert "usage.budget_reached" in studio.kb.events()
+    assert "usage.budget_reached" in studio.events()
     studio.kb.rows("UPDATE budgets SET stop_at = 1")
     studio.turns.retry(ADA, turn.id)
     studio.model.then("Go on.")

@@ -21,7 +21,8 @@ from spandrel.sessions.models import SaidMessage, Session, SessionAnswer, Sessio
 from spandrel.sessions.sessions import Sessions
 from spandrel.sessions.turns import Turns
 from spandrel.sessions.upkeep import SessionUpkeep
-from spandrel.templates.parse import parse
+from spandrel.templates.store import NewTemplate
+from spandrel.templates.templates import Templates
 from spandrel.usage.prices import PriceTable
 from tests.support.chat_fakes import FakeChatModel
 from tests.support.knowledge import ADA, KnowledgeBase
@@ -60,6 +61,7 @@ class Studio:
         self.kb = kb
         self.model = model or FakeChatModel()
         self.queue = FakeTurnQueue()
+        self.templates = Templates(kb.app)
         self.prepare = Prepare(kb.app, lambda: kb.search)
         self.begin_session = BeginSession(kb.app, self.prepare, lambda: self.queue, "fake-model")
         self.generate_prompt = GeneratePrompt(self.prepare)
@@ -86,24 +88,8 @@ class Studio:
 
     def template(self, source: str = GREETING, name: str | None = None, user: str = ADA) -> UUID:
         """Saved, with both labels on its first version."""
-        parsed = parse(source, lambda _: None)
-        name = name or f"template-{next(self._numbers)}"
-        template_id = self.kb.one(
-            "INSERT INTO templates (user_id, name, versions) VALUES (%s, %s, 1) RETURNING id", user, name
-        )
-        self.kb.rows(
-            "INSERT INTO template_versions (template_id, version, user_id, source, hash, structure, program)"
-            " VALUES (%s, 1, %s, %s, %s, %s::jsonb, %s::jsonb)",
-            template_id,
-            user,
-            source,
-            parsed.hash,
-            msgspec.json.encode(parsed.structure).decode(),
-            msgspec.json.encode(parsed.program).decode(),
-        )
-        for label in ("production", "latest"):
-            self.kb.rows("INSERT INTO template_labels VALUES (%s, %s, 1, %s)", template_id, label, user)
-        return template_id
+        new = NewTemplate(name=name or f"template-{next(self._numbers)}", source=source)
+        return self.templates.create(user, new).template.id
 
     def integration(
         self, slug: str = "work", tool: str = "read_events", user: str = ADA, *, status: str = "healthy", **more: Any
@@ -163,6 +149,10 @@ class Studio:
         return self.turns.get(ADA, turn.id)
 
     # -- looking
+
+    def events(self) -> list[str]:
+        """What was told, after the templates were saved."""
+        return [type_ for type_ in self.kb.events() if not type_.startswith("template.")]
 
     def session(self, session_id: UUID, user: str = ADA) -> Session:
         return self.sessions.get(user, session_id)

@@ -7,6 +7,7 @@ is set with `set_config(…, is_local => true)`: it ends with the transaction an
 
 from __future__ import annotations
 
+import itertools
 import select
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -28,6 +29,7 @@ SCHEMA_VERSION = 7
 
 _SCHEMA_MISMATCH = "SP001"  # raised by require_schema()
 _CONNECT_TIMEOUT_SECONDS = 5
+_ROLLBACKS = itertools.count()
 T = TypeVar("T")
 Parameters = Mapping[str, Any] | Sequence[Any] | None
 
@@ -169,7 +171,9 @@ class Transaction:
             self._exit_pipeline()
         with suppress(psycopg.Error):
             if not self._connection.closed:
-                self._connection.execute("ROLLBACK")
+                # psycopg forgets what it prepared when it sees a ROLLBACK, and must: the server skipped what followed
+                # the fault, preparations among it. It looks at statements that are new to it only, hence the number.
+                self._connection.execute(b"ROLLBACK -- %d" % next(_ROLLBACKS))
 
     def _enter_pipeline(self) -> None:
         self._pipeline = self._connection.pipeline()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 from uuid import UUID
@@ -53,8 +53,13 @@ def paginate_numbers(rows: Sequence[N], limit: int) -> NumberedPage[N]:
 
 def paginate(rows: Sequence[I], limit: int) -> Page[I]:
     """A page of `limit` out of rows that were asked for with one more than that."""
+    return paginate_by(lambda row: row.id, rows, limit)
+
+
+def paginate_by(key: Callable[[T], UUID], rows: Sequence[T], limit: int) -> Page[T]:
+    """The same for rows that are in the order of something else, which `key` makes an id of."""
     items = list(rows[:limit])
-    return Page(items, _encode(items[-1].id) if len(rows) > limit else None)
+    return Page(items, _encode(key(items[-1])) if len(rows) > limit else None)
 
 
 def _encode(last: UUID) -> str:

@@ -72,6 +72,13 @@ class NameTakenError(ConflictError):
     code = "name_taken"
 
 
+class ReadOnlyError(SpandrelError):
+    """This belongs to somebody who shares it with you. You can use it; to change it, make a copy of your own."""
+
+    code = "read_only"
+    status = 403
+
+
 class IllegalMoveError(ConflictError):
     """The session's status does not allow this. `legal` names what it may become."""
 

@@ -78,13 +78,16 @@ class PartialSource(Struct, frozen=True, kw_only=True):
     source: str
 
 
-class Fault(Struct, frozen=True):
+class SourceFault(Struct, frozen=True):
     """Something wrong in a source. Lines and columns count from 1; those of a partial's body are its tag's."""
 
     line: int
     column: int
     code: str
     message: str
+
+
+Fault = SourceFault
 
 
 class Template(Struct, frozen=True, kw_only=True):
@@ -102,6 +105,22 @@ class Template(Struct, frozen=True, kw_only=True):
     updated_at: datetime
 
 
+class TemplatePage(Struct, frozen=True, kw_only=True):
+    """`next_cursor` null: there is no further page."""
+
+    items: list[Template]
+    next_cursor: str | None
+
+
+class VersionSummary(Struct, frozen=True, kw_only=True):
+    """A version in a list. `hash`: SHA-256 of the source and of its partials, in hexadecimal."""
+
+    version: int
+    hash: str
+    labels: list[str]
+    created_at: datetime
+
+
 class TemplateVersion(Struct, frozen=True, kw_only=True):
     """One immutable version. `hash`: SHA-256 of the source and of its partials, in hexadecimal."""
 
@@ -112,3 +131,55 @@ class TemplateVersion(Struct, frozen=True, kw_only=True):
     structure: Structure
     labels: list[str]
     created_at: datetime
+
+
+class VersionPage(Struct, frozen=True, kw_only=True):
+    """Newest first. `next_cursor` null: there is no further page."""
+
+    items: list[VersionSummary]
+    next_cursor: str | None
+
+
+class Saved(Struct, frozen=True, kw_only=True):
+    """`created` false: the newest version has this source, and the same partials, already."""
+
+    template: Template
+    version: TemplateVersion
+    created: bool
+
+
+class Change(Struct, frozen=True, kw_only=True):
+    """A part of the structure that two versions do not have alike. `path`: such as `variables.name.type`."""
+
+    path: str
+    kind: Literal["added", "removed", "changed"]
+    before: Any = None
+    after: Any = None
+
+
+class VersionDiff(Struct, frozen=True, kw_only=True):
+    """`source`: the unified diff of the two sources, empty where they are the same."""
+
+    before: int
+    after: int
+    source: str
+    structure: list[Change]
+
+
+class Validation(Struct, frozen=True, kw_only=True):
+    """What a save would say: the structure, or the faults."""
+
+    valid: bool
+    structure: Structure | None
+    errors: list[Fault]
+
+
+class Usable(Struct, frozen=True, kw_only=True):
+    """What composing a prompt takes: one version with its program."""
+
+    template_id: UUID
+    name: str
+    version: int
+    hash: str
+    structure: Structure
+    program: list[Any]

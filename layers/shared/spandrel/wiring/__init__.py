@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from spandrel.sessions.sessions import Sessions
     from spandrel.sessions.turns import Turns
     from spandrel.sessions.upkeep import SessionUpkeep
+    from spandrel.templates.templates import Templates
     from spandrel.usage.budgets import Budgets
     from spandrel.usage.prices import PriceTable
     from spandrel.usage.report import Reports
@@ -74,6 +75,13 @@ def upkeep() -> Upkeep:
     from spandrel.knowledge.upkeep import Upkeep
 
     return Upkeep(database(SYSTEM_ROLE), objects(), queue())
+
+
+@lru_cache(maxsize=1)
+def templates() -> Templates:
+    from spandrel.templates.templates import Templates
+
+    return Templates(database(APP_ROLE))
 
 
 @lru_cache(maxsize=1)
