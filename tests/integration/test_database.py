@@ -332,7 +332,7 @@ def test_a_statement_that_was_to_be_prepared_behind_a_fault_is_usable_afterwards
             tx.execute(query)
 
     fail()  # with nothing prepared, so that psycopg knows the ROLLBACK
-    for _ in range(4):
+    for _ in range(5):
         assert database.run(query) == [{"n": 7}]
     fail()
     assert database.run(query) == [{"n": 7}]
