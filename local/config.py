@@ -16,15 +16,18 @@ REGION = "us-east-1"
 STACK_NAME = "spandrel"
 LOCAL_MODEL = "wordllama-256"
 LOCAL_MODEL_DIMENSIONS = 256
+LOCAL_CHAT_MODEL = "spandrel-stand-in"
+CHAT_MODEL = "gpt-5.6-luna"
 KNOWN_DIMENSIONS = {"text-embedding-3-small": 1536, "text-embedding-3-large": 3072, "text-embedding-ada-002": 1536}
 
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """Who embeds: the model, and an address and key (`base_url` empty: OpenAI's own)."""
+    """Who embeds and who answers: the models, and an address and key (`base_url` empty: OpenAI's own)."""
 
     model: str
     dimensions: int
+    chat_model: str
     base_url: str
     api_key: str
     local: bool
@@ -88,12 +91,14 @@ def _provider(env: Mapping[str, str], port: int) -> Provider:
     """OpenAI or what speaks like it when the environment names one, else the model server of this folder."""
     base_url, api_key = env.get("OPENAI_BASE_URL", ""), env.get("OPENAI_API_KEY", "")
     if not base_url and not api_key:
-        return Provider(LOCAL_MODEL, LOCAL_MODEL_DIMENSIONS, f"http://127.0.0.1:{port + 1}/v1", "local", local=True)
+        own = f"http://127.0.0.1:{port + 1}/v1"
+        return Provider(LOCAL_MODEL, LOCAL_MODEL_DIMENSIONS, LOCAL_CHAT_MODEL, own, "local", local=True)
     model = env.get("SPANDREL_EMBEDDING_MODEL") or "text-embedding-3-small"
     dimensions = _number(env, "SPANDREL_EMBEDDING_DIMENSIONS", KNOWN_DIMENSIONS.get(model, 0))
     if not dimensions:
         raise LocalError(f"set SPANDREL_EMBEDDING_DIMENSIONS to the length of {model}'s vectors")
-    return Provider(model, dimensions, base_url, api_key or "none", local=False)
+    chat_model = env.get("SPANDREL_CHAT_MODEL") or CHAT_MODEL
+    return Provider(model, dimensions, chat_model, base_url, api_key or "none", local=False)
 
 
 def _number(env: Mapping[str, str], name: str, default: int) -> int:

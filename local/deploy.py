@@ -108,11 +108,13 @@ def _parameters(config: Config, database_url: str) -> dict[str, str]:
         "DatabaseUrl": database_url,
         "EmbeddingModel": provider.model,
         "EmbeddingDimensions": str(provider.dimensions),
+        "ChatModel": provider.chat_model,
         "OpenAiBaseUrl": provider.base_url,
         "OpenAiApiKey": provider.api_key,
         "Architecture": "x86_64",
         # Each worker is a process of this machine.
         "IngestConcurrency": "2",
+        "TurnConcurrency": "2",
         "LogLevel": "INFO",
     }
 

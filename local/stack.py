@@ -116,7 +116,7 @@ class Stack:
 
     def _start_models(self) -> None:
         config, log = self._config, self._config.logs / "models.log"
-        with self._progress.step(f"Model server ({config.provider.model})"):
+        with self._progress.step(f"Model server ({config.provider.model}, {config.provider.chat_model})"):
             command = [sys.executable, "-m", "local.model_server", "--port", str(config.model_port)]
             env = tools.clean_environment(PYTHONPATH=str(config.root))
             self._models = processes.start("the model server", command, env, log, config.root)

@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from functions.api.openapi import build_openapi
-from functions.api.routes import collections, documents, health, templates
+from functions.api.routes import collections, conversations, documents, health, sessions, templates, turns, usage
 from spandrel import __version__
 from spandrel.errors import InvalidJsonError, InvalidRequestError, NotFoundError, SpandrelError, problem
 from spandrel.observability import logger
@@ -95,7 +95,7 @@ def build_app() -> FastAPI:
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _unforeseen)
-    for module in (collections, documents, templates, health):
+    for module in (collections, conversations, documents, health, sessions, templates, turns, usage):
         app.include_router(module.router, prefix="/v1")
 
     @app.get("/v1/openapi.json", tags=["description"], operation_id="get_openapi")

@@ -12,6 +12,7 @@ from fastapi import Depends, Header, Query, Request
 from pydantic import Field
 
 from spandrel import http
+from spandrel.prompts.prepare import User
 
 
 def _user_id(request: Request) -> str:
@@ -19,10 +20,17 @@ def _user_id(request: Request) -> str:
     return http.user_id(event)
 
 
+def _current_user(request: Request) -> User:
+    event: dict[str, Any] = request.scope.get("aws.event", {})
+    return User(http.user_id(event), http.user_name(event))
+
+
 UserId = Annotated[str, Depends(_user_id)]
+CurrentUser = Annotated[User, Depends(_current_user)]
 Limit = Annotated[int, Query(ge=1, le=100, description="Items on a page.")]
 _Cursor = Annotated[str, Field(max_length=64, json_schema_extra={"pattern": "^[A-Za-z0-9_-]{21}[AQgw]$"})]
 Cursor = Annotated[_Cursor | None, Query(description="`next_cursor` of the page before.")]
+Before = Annotated[int | None, Query(ge=0, le=2**31 - 1, description="`next_before` of the page before.")]
 IdempotencyHeader = Annotated[
     str | None,
     Header(

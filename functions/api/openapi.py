@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi import FastAPI
@@ -10,11 +11,60 @@ from fastapi.openapi.utils import get_openapi
 from functions.api.schemas import Problem
 from functions.api.structs import components
 from spandrel.knowledge.search.models import SearchAnswer, SearchRequest
+from spandrel.prompts.models import PromptAnswer, PromptRequest
+from spandrel.sessions.models import SessionAnswer, SessionRequest
 from spandrel.templates.models import Saved, TemplatePage, Validation, VersionDiff, VersionPage
 
 PUBLIC = {"get_health", "get_openapi"}
 _SCHEMA = "#/components/schemas/{name}"
 _DESCRIPTION = """Serverless backend for AI agents. Every error is an RFC 9457 problem with a stable `code`."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeanOperation:
+    """A POST that a function of its own serves."""
+
+    path: str
+    tag: str
+    operation_id: str
+    request: type
+    answer: type
+    status: str
+    description: str
+    creates: bool = False
+
+
+LEAN = (
+    LeanOperation(
+        "/v1/search",
+        "search",
+        "search",
+        SearchRequest,
+        SearchAnswer,
+        "200",
+        "Hybrid search over your collections: reciprocal-rank fusion of vector similarity and BM25.",
+    ),
+    LeanOperation(
+        "/v1/prompts",
+        "prompts",
+        "generate_prompt",
+        PromptRequest,
+        PromptAnswer,
+        "200",
+        "Composes a prompt from a template, your values, and the knowledge and tools at hand. Keeps nothing.",
+    ),
+    LeanOperation(
+        "/v1/sessions",
+        "sessions",
+        "create_session",
+        SessionRequest,
+        SessionAnswer,
+        "201",
+        "Begins a session from a template. Where a required variable is missing it waits for it in `initializing`; a "
+        "template with `auto_execute` and enough confidence has its first turn queued at once.",
+        creates=True,
+    ),
+)
 
 
 def build_openapi(app: FastAPI) -> dict[str, Any]:
@@ -23,7 +73,8 @@ def build_openapi(app: FastAPI) -> dict[str, Any]:
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
     schemas["Problem"] = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-    structs = components(SearchRequest, SearchAnswer, Saved, TemplatePage, Validation, VersionDiff, VersionPage)
+    lean = [kind for operation in LEAN for kind in (operation.request, operation.answer)]
+    structs = components(*lean, Saved, TemplatePage, Validation, VersionDiff, VersionPage)
     if twice := schemas.keys() & structs.keys():
         raise ValueError(f"two types have the name {twice}")
     schemas |= structs
@@ -31,7 +82,8 @@ def build_openapi(app: FastAPI) -> dict[str, Any]:
     schemas["SearchRequest"]["properties"]["filter"] = {
         "anyOf": [{"$ref": _SCHEMA.format(name="Filter")}, {"type": "null"}]
     }
-    document["paths"]["/v1/search"] = {"post": _search_operation()}
+    for operation in LEAN:
+        document["paths"].setdefault(operation.path, {})["post"] = _lean(operation)
     document["components"]["securitySchemes"] = {"jwt": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
     document["security"] = [{"jwt": []}]
     operations = [operation for path in document["paths"].values() for operation in path.values()]
@@ -41,20 +93,29 @@ def build_openapi(app: FastAPI) -> dict[str, Any]:
     return document
 
 
-def _search_operation() -> dict[str, Any]:
-    def json_content(name: str) -> dict[str, Any]:
-        return {"application/json": {"schema": {"$ref": _SCHEMA.format(name=name)}}}
+def _lean(operation: LeanOperation) -> dict[str, Any]:
+    def json_content(kind: type) -> dict[str, Any]:
+        return {"application/json": {"schema": {"$ref": _SCHEMA.format(name=kind.__name__)}}}
 
-    return {
-        "tags": ["search"],
-        "summary": "Search",
-        "operationId": "search",
-        "description": "Hybrid search over your collections: reciprocal-rank fusion of vector similarity and BM25.",
-        "requestBody": {"required": True, "content": json_content("SearchRequest")},
-        "responses": {"200": {"description": "Best first", "content": json_content("SearchAnswer")}},
+    described: dict[str, Any] = {
+        "tags": [operation.tag],
+        "operationId": operation.operation_id,
+        "description": operation.description,
+        "requestBody": {"required": True, "content": json_content(operation.request)},
+        "responses": {operation.status: {"description": "Done", "content": json_content(operation.answer)}},
     }
+    if operation.creates:
+        described["parameters"] = [_IDEMPOTENCY_KEY]
+    return described
 
 
+_IDEMPOTENCY_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "The same key with the same request does the work once; it is kept for 24 hours.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^[\x21-\x7e]+$"},
+}
 _GATEWAY_FAULT = {
     "title": "GatewayFault",
     "type": "object",
@@ -109,6 +170,8 @@ def _link(operations: list[dict[str, Any]]) -> None:
         "create_collection": ("201", "collection_id", "$response.body#/id"),
         "create_documents": ("201", "document_id", "$response.body#/items/0/document/id"),
         "create_template": ("201", "template_id", "$response.body#/template/id"),
+        "create_session": ("201", "session_id", "$response.body#/id"),
+        "ask_turn": ("202", "turn_id", "$response.body#/id"),
     }
     for operation in operations:
         if operation["operationId"] not in made:

@@ -27,7 +27,7 @@ def _storable(value: str) -> str:
     return value
 
 
-def _storable_text(value: str) -> None:
+def storable_text(value: str) -> None:
     """What `jsonb` holds: everything but these, line breaks among it."""
     if any(char == "\0" or "\ud800" <= char <= "\udfff" for char in value):
         raise ValueError("NUL and lone surrogates are not allowed")
@@ -44,12 +44,12 @@ def _storable_json(value: Any, depth: int = 0) -> None:
         raise ValueError("attributes may be nested four deep")
     match value:
         case str():
-            _storable_text(value)
+            storable_text(value)
         case float() if not math.isfinite(value):
             raise ValueError("numbers must be finite")
         case dict():
             for key, item in value.items():
-                _storable_text(key)
+                storable_text(key)
                 _storable_json(item, depth + 1)
         case list():
             for item in value:
@@ -73,11 +73,11 @@ Language = Annotated[str, Field(json_schema_extra={"enum": list(LANGUAGES)}), Af
 ContentType = Annotated[str, Field(max_length=255, pattern=r"^[\w.+-]+/[\w.+-]+$")]
 
 
-class _Body(BaseModel):
+class Body(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class CreateCollection(_Body):
+class CreateCollection(Body):
     """`chunk_size` and `chunk_overlap` in tokens; `language` decides stemming and stop words. All three stay as they
     are.
     """
@@ -94,11 +94,11 @@ class CreateCollection(_Body):
         return self
 
 
-class RenameCollection(_Body):
+class RenameCollection(Body):
     name: Name
 
 
-class File(_Body):
+class File(Body):
     """A file about to be uploaded. `attributes` are what searches can filter by."""
 
     name: FileName
@@ -106,7 +106,7 @@ class File(_Body):
     attributes: Annotated[dict[str, JsonValue], AfterValidator(_attributes)] = Field(default_factory=dict)
 
 
-class CreateDocuments(_Body):
+class CreateDocuments(Body):
     collection_id: UUID
     files: Annotated[list[File], Field(min_length=1, max_length=100)]
 

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import Path, Query
 from pydantic import AfterValidator, Field
 
-from functions.api.schemas import _Body, _storable_text
+from functions.api.schemas import Body, storable_text
 from spandrel.templates.models import Kind, Visibility
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$"
@@ -15,7 +15,7 @@ LABEL_PATTERN = r"^[a-z][a-z0-9_-]{0,49}$"
 
 
 def _storable(value: str) -> str:
-    _storable_text(value)
+    storable_text(value)
     return value
 
 
@@ -29,7 +29,7 @@ VersionPath = Annotated[str, Path(pattern=_REFERENCE, description="A version's n
 VersionQuery = Annotated[str, Query(pattern=_REFERENCE, description="A version's number, or a label.")]
 
 
-class CreateTemplate(_Body):
+class CreateTemplate(Body):
     """`name`: unique among your templates of its kind. A partial is what others include as `{{> name}}`."""
 
     name: TemplateName
@@ -39,22 +39,22 @@ class CreateTemplate(_Body):
     visibility: Visibility = "private"
 
 
-class UpdateTemplate(_Body):
+class UpdateTemplate(Body):
     """What is left out stays as it is."""
 
     description: Description | None = None
     visibility: Visibility | None = None
 
 
-class SaveVersion(_Body):
+class SaveVersion(Body):
     source: Source
 
 
-class SetLabel(_Body):
+class SetLabel(Body):
     version: Annotated[int, Field(ge=1, le=2**31 - 1)]
 
 
-class ValidateTemplate(_Body):
+class ValidateTemplate(Body):
     """`name`: of the partial that this would be, so that it cannot include itself."""
 
     source: Source

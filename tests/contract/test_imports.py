@@ -10,6 +10,7 @@ import subprocess
 import sys
 from typing import Any
 
+from tests.support.chat_provider import Answer, ChatProvider
 from tests.support.events import http_event
 from tests.support.http_server import HttpServer, Received, Reply
 from tests.support.knowledge import KnowledgeBase
@@ -23,6 +24,7 @@ HEAVY = {
 PROGRAM = """
 import json, sys
 from functions.{function}.handler import handler
+from tests.support.chat_provider import Answer, ChatProvider
 from tests.support.events import Context, http_event, sqs_event
 loaded = lambda: sorted(sys.modules)
 steps = [loaded()]
@@ -72,6 +74,36 @@ def test_a_text_search_loads_nothing_heavy_and_a_vector_search_openai_alone(kb: 
     assert steps[1] == set()
     assert "openai" in steps[2]
     assert steps[2] & {"boto3", "botocore.session", "fastapi", "mcp", "mangum", "numpy"} == set()
+
+
+def test_a_chat_model_is_made_and_asked_for_little_and_openai_comes_with_its_first_answer() -> None:
+    """What a function pays that only says what a turn is to be."""
+    program = """
+import json, os, sys
+from spandrel import wiring
+from spandrel.chat.models import ChatMessage, ChatRequest, ToolSpec
+request = ChatRequest("m", (ChatMessage("user", "What sings?"),), (ToolSpec("a", "b", {}),), {"temperature": 0})
+steps = [sorted(sys.modules)]
+stream = wiring.chat_model().stream(request, timeout=5)
+steps.append(sorted(sys.modules))
+list(stream)
+steps.append(sorted(sys.modules))
+print(json.dumps(steps))
+"""
+    with ChatProvider([Answer("Whales.")]) as provider:
+        environment = {"SPANDREL_DATABASE_URL": "postgresql:///none", "OPENAI_BASE_URL": provider.url}
+        process = subprocess.run(
+            [sys.executable, "-c", program],
+            env={"PYTHONPATH": os.pathsep.join(sys.path), "PATH": os.environ["PATH"]} | environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert process.returncode == 0, process.stderr
+    defined, made, answered = (HEAVY & set(step) for step in json.loads(process.stdout))
+    assert (defined, made) == (set(), set())
+    assert "openai" in answered
+    assert answered & {"boto3", "botocore.session", "fastapi", "mcp", "mangum", "numpy", "tiktoken"} == set()
 
 
 def test_the_ingest_loads_its_parsers_with_the_first_document() -> None:

@@ -9,15 +9,42 @@ import pytest
 from spandrel import wiring
 from tests.support.knowledge import KnowledgeBase
 from tests.support.postgres import DIMENSIONS, MODEL
+from tests.support.studio import Studio
 
 MADE = (
-    "settings", "database", "search", "collections", "documents", "ingest", "purge", "upkeep", "schema_resource",
+    "settings",
+    "database",
+    "search",
+    "collections",
+    "documents",
+    "ingest",
+    "purge",
+    "upkeep",
+    "prices",
+    "budgets",
+    "reports",
+    "prepare",
+    "generate_prompt",
+    "begin_session",
+    "sessions",
+    "turns",
+    "checkpoints",
+    "conversations",
+    "run_turn",
+    "session_upkeep",
     "templates",
-)  # fmt: skip
+    "schema_resource",
+)
 
 
 @pytest.fixture
-def wired(kb: KnowledgeBase, monkeypatch: pytest.MonkeyPatch) -> Iterator[KnowledgeBase]:
+def studio(kb: KnowledgeBase) -> Studio:
+    """Templates, sessions and turns on the same database."""
+    return Studio(kb)
+
+
+@pytest.fixture
+def wired(kb: KnowledgeBase, studio: Studio, monkeypatch: pytest.MonkeyPatch) -> Iterator[KnowledgeBase]:
     """`wiring` as a function finds it, on the test's database; embedder, bucket and queue are the fakes of `kb`."""
     monkeypatch.setenv("SPANDREL_DATABASE_URL", kb.url)
     monkeypatch.setenv("SPANDREL_EMBEDDING_MODEL", MODEL)
@@ -28,6 +55,8 @@ def wired(kb: KnowledgeBase, monkeypatch: pytest.MonkeyPatch) -> Iterator[Knowle
     monkeypatch.setattr(wiring, "embedder", lambda: kb.embedder)
     monkeypatch.setattr(wiring, "objects", lambda: kb.objects)
     monkeypatch.setattr(wiring, "queue", lambda: kb.queue)
+    monkeypatch.setattr(wiring, "turn_queue", lambda: studio.queue)
+    monkeypatch.setattr(wiring, "chat_model", lambda: studio.model)
     yield kb
     for role in (wiring.APP_ROLE, wiring.SYSTEM_ROLE):
         wiring.database(role).close()

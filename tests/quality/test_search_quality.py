@@ -8,7 +8,7 @@ from typing import Literal
 import pytest
 
 from local.config import LOCAL_MODEL, LOCAL_MODEL_DIMENSIONS
-from local.model_server import Embedder as LocalModel
+from local.model_embeddings import Embedder as LocalModel
 from spandrel.knowledge.ingest.ingest import Ingest
 from spandrel.knowledge.search.search import Search
 from spandrel.schema import ensure_embedding_space

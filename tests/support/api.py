@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -34,10 +35,17 @@ class Answer:
 
 def call(method: str, path: str, *, user: str | None = "ada", **request: Any) -> Answer:
     from functions.api.handler import handler as api
+    from functions.prompt_generate.handler import handler as prompt_generate
+    from functions.session_init.handler import handler as session_init
     from functions.vector_search.handler import handler as vector_search
 
     event = http_event(method, path, user=user, **request)
-    function = vector_search if (method, path) == ("POST", "/v1/search") else api
+    lean: dict[tuple[str, str], Callable[..., Any]] = {
+        ("POST", "/v1/search"): vector_search,
+        ("POST", "/v1/sessions"): session_init,
+        ("POST", "/v1/prompts"): prompt_generate,
+    }
+    function = lean.get((method, path), api)
     response: dict[str, Any] = function(event, Context())
     headers = {name.lower(): value for name, value in response.get("headers", {}).items()}
     return Answer(response["statusCode"], headers.get("content-type", ""), response.get("body") or "")

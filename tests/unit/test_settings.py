@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from spandrel.settings import SettingsError, load
+from spandrel.settings import ChatSettings, SettingsError, load
 
 URL = {"SPANDREL_DATABASE_URL": "postgresql:///spandrel"}
 
@@ -13,6 +13,9 @@ def test_a_database_address_is_all_that_must_be_given() -> None:
     assert (found.embedding.model, found.embedding.dimensions) == ("text-embedding-3-small", 1536)
     assert (found.embedding.base_url, found.embedding.api_key, found.embedding.timeout) == (None, None, 20.0)
     assert (found.storage.max_upload_bytes, found.storage.link_seconds) == (50 * 2**20, 900)
+    assert (found.chat.model, found.chat.timeout, found.chat.context_tokens) == ("gpt-5.6-luna", 60.0, 128_000)
+    assert (found.chat.base_url, found.chat.api_key, found.chat.api_key_secret_arn) == (None, None, None)
+    assert found.prices is None
 
 
 @pytest.mark.parametrize("env", [{}, {"SPANDREL_DATABASE_URL": ""}, {"SPANDREL_DATABASE_HOST": ""}])
@@ -35,6 +38,8 @@ def test_a_host_means_iam_authentication_at_rds() -> None:
         "SPANDREL_EMBEDDING_TIMEOUT_SECONDS",
         "SPANDREL_MAX_UPLOAD_BYTES",
         "SPANDREL_LINK_SECONDS",
+        "SPANDREL_CHAT_TIMEOUT_SECONDS",
+        "SPANDREL_CHAT_CONTEXT_TOKENS",
     ],
 )
 def test_a_number_that_is_none_is_named(name: str) -> None:
@@ -62,8 +67,14 @@ def test_every_variable_arrives_where_it_belongs() -> None:
             "SPANDREL_DOCUMENT_QUEUE_URL": "queue",
             "SPANDREL_MAX_UPLOAD_BYTES": "7",
             "SPANDREL_LINK_SECONDS": "8",
+            "SPANDREL_CHAT_MODEL": "talker",
+            "SPANDREL_CHAT_TIMEOUT_SECONDS": "9",
+            "SPANDREL_CHAT_CONTEXT_TOKENS": "10",
+            "SPANDREL_PRICES": "{}",
         }
     )
+    assert found.chat == ChatSettings("talker", "http://localhost", "key", "secret", 9.0, 10)
+    assert found.prices == "{}"
     database, embedding, storage = found.database, found.embedding, found.storage
     assert (database.host, database.port, database.name, database.region) == ("host", 5433, "name", "eu-central-1")
     assert (database.proxy, database.ssl_root_cert, database.admin_secret_arn) == (True, "roots.pem", "admin")

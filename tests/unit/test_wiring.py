@@ -86,15 +86,19 @@ def test_without_the_administrator_s_secret_it_says_what_to_set(aws: pytest.Monk
 
 
 def test_the_provider_s_key_comes_from_its_secret_unless_it_is_given(aws: pytest.MonkeyPatch) -> None:
-    assert wiring._openai_api_key() == "sk-hush"
+    assert wiring.providers._openai_api_key() == "sk-hush"
     aws.setenv("OPENAI_API_KEY", "given")
     wiring.settings.cache_clear()
-    assert wiring._openai_api_key() == "given"
+    assert wiring.providers._openai_api_key() == "given"
+
+
+def test_tokens_that_a_provider_does_not_count_are_counted_by_our_tokeniser() -> None:
+    assert wiring.providers._count_tokens("Whales sing.") == 4
 
 
 def test_a_server_of_one_s_own_may_ask_for_no_key(aws: pytest.MonkeyPatch) -> None:
     aws.delenv("SPANDREL_OPENAI_SECRET_ARN")
-    assert wiring._openai_api_key() == "none"
+    assert wiring.providers._openai_api_key() == "none"
 
 
 def test_every_use_case_is_made_once_and_opens_nothing(aws: pytest.MonkeyPatch) -> None:
@@ -108,13 +112,30 @@ def test_every_use_case_is_made_once_and_opens_nothing(aws: pytest.MonkeyPatch) 
         wiring.upkeep,
         wiring.schema_resource,
         wiring.embedder,
+        wiring.chat_model,
         wiring.objects,
         wiring.queue,
+        wiring.turn_queue,
+        wiring.prepare,
+        wiring.generate_prompt,
+        wiring.begin_session,
+        wiring.sessions,
+        wiring.turns,
+        wiring.checkpoints,
+        wiring.conversations,
+        wiring.run_turn,
+        wiring.session_upkeep,
+        wiring.prices,
+        wiring.budgets,
+        wiring.reports,
     ):
         assert make() is make()
 
 
 def test_users_requests_and_jobs_have_roles_of_their_own(aws: pytest.MonkeyPatch) -> None:
     app, system = wiring.database("spandrel_app"), wiring.database("spandrel_system")
+    assert [wiring.budgets().database, wiring.reports().database] == [app] * 2
     assert [wiring.search().database, wiring.collections().database, wiring.documents().database] == [app] * 3
+    assert [wiring.begin_session().database, wiring.sessions().database, wiring.run_turn().database] == [app] * 3
+    assert wiring.session_upkeep().database is system
     assert [wiring.ingest().database, wiring.purge().database, wiring.upkeep().database] == [system] * 3

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -16,6 +17,7 @@ from spandrel.errors import InvalidJsonError, InvalidRequestError, SpandrelError
 from spandrel.observability import logger
 
 T = TypeVar("T")
+_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 Response = dict[str, Any]
 
 
@@ -28,6 +30,20 @@ def user_id(event: dict[str, Any]) -> str:
     if not isinstance(subject, str) or not subject or "\0" in subject:  # Postgres holds no NUL
         raise UnauthenticatedError
     return subject
+
+
+def user_name(event: dict[str, Any]) -> str:
+    """What the token calls the user: a name, else an e-mail address, else nothing."""
+    claims = event["requestContext"]["authorizer"]["jwt"]["claims"]
+    return str(claims.get("name") or claims.get("email") or "")
+
+
+def idempotency_key(event: dict[str, Any]) -> str | None:
+    """The Idempotency-Key header. Raises `InvalidRequestError` for one that no key can be."""
+    key: str | None = (event.get("headers") or {}).get("idempotency-key")
+    if key is not None and not _KEY.fullmatch(key):
+        raise InvalidRequestError("Idempotency-Key takes 1 to 255 visible ASCII characters.")
+    return key
 
 
 def body(event: dict[str, Any], kind: type[T]) -> T:
@@ -43,10 +59,10 @@ def body(event: dict[str, Any], kind: type[T]) -> T:
         raise InvalidJsonError(f"The request body is not valid JSON: {error}") from error
 
 
-def respond(event: dict[str, Any], use_case: Callable[[], Any]) -> Response:
-    """200 with what `use_case` returns, or the problem that it raised."""
+def respond(event: dict[str, Any], use_case: Callable[[], Any], status: int = 200) -> Response:
+    """`status` with what `use_case` returns, or the problem that it raised."""
     try:
-        return _response(200, "application/json", use_case())
+        return _response(status, "application/json", use_case())
     except SpandrelError as error:
         return _problem(event, error)
     except Exception:  # noqa: BLE001 - the caller gets a typed error whatever happens, the log the rest

@@ -29,6 +29,28 @@ class Page(Generic[T]):
     next_cursor: str | None
 
 
+class Numbered(Protocol):
+    @property
+    def number(self) -> int: ...
+
+
+N = TypeVar("N", bound=Numbered)
+
+
+@dataclass(frozen=True, slots=True)
+class NumberedPage(Generic[T]):
+    """Items numbered from 1, newest first. `next_before` None: there are no further ones."""
+
+    items: list[T]
+    next_before: int | None
+
+
+def paginate_numbers(rows: Sequence[N], limit: int) -> NumberedPage[N]:
+    """A page of `limit` out of rows that were asked for with one more than that."""
+    items = list(rows[:limit])
+    return NumberedPage(items, items[-1].number if len(rows) > limit else None)
+
+
 def paginate(rows: Sequence[I], limit: int) -> Page[I]:
     """A page of `limit` out of rows that were asked for with one more than that."""
     return paginate_by(lambda row: row.id, rows, limit)

@@ -40,6 +40,21 @@ class EmbeddingSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ChatSettings:
+    """The language model that answers where nothing else is named, at the same provider as the embeddings.
+
+    `timeout`: seconds without a byte after which a request is given up. `context_tokens`: what a request may hold.
+    """
+
+    model: str
+    base_url: str | None
+    api_key: str | None
+    api_key_secret_arn: str | None
+    timeout: float
+    context_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
 class StorageSettings:
     """The bucket of documents, the queue of the ingest function, and what a browser may upload (bytes)."""
 
@@ -50,10 +65,22 @@ class StorageSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class TurnQueueSettings:
+    """The FIFO queue of turns; `endpoint_url` where it is not the one that its own URL names."""
+
+    url: str
+    region: str
+    endpoint_url: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     database: DatabaseSettings
     embedding: EmbeddingSettings
     storage: StorageSettings
+    chat: ChatSettings
+    turn_queue: TurnQueueSettings
+    prices: str | None  # a price table in JSON, put over our own (usage/prices.py)
 
 
 def _number(env: Mapping[str, str], name: str, default: int) -> int:
@@ -70,13 +97,14 @@ def load(env: Mapping[str, str] | None = None) -> Settings:
     url, host = env.get("SPANDREL_DATABASE_URL") or None, env.get("SPANDREL_DATABASE_HOST") or None
     if url is None and host is None:
         raise SettingsError("set SPANDREL_DATABASE_URL, or SPANDREL_DATABASE_HOST for IAM authentication")
+    region = env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION") or "us-east-1"
     return Settings(
         database=DatabaseSettings(
             url=url,
             host=host,
             port=_number(env, "SPANDREL_DATABASE_PORT", 5432),
             name=env.get("SPANDREL_DATABASE_NAME") or "spandrel",
-            region=env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION") or "us-east-1",
+            region=region,
             proxy=env.get("SPANDREL_DATABASE_PROXY", "").lower() == "true",
             ssl_root_cert=env.get("SPANDREL_DATABASE_SSL_ROOT_CERT") or "/opt/certs/rds.pem",
             admin_secret_arn=env.get("SPANDREL_DATABASE_ADMIN_SECRET_ARN") or None,
@@ -95,4 +123,18 @@ def load(env: Mapping[str, str] | None = None) -> Settings:
             max_upload_bytes=_number(env, "SPANDREL_MAX_UPLOAD_BYTES", 50 * 1024 * 1024),
             link_seconds=_number(env, "SPANDREL_LINK_SECONDS", 900),
         ),
+        chat=ChatSettings(
+            model=env.get("SPANDREL_CHAT_MODEL") or "gpt-5.6-luna",
+            base_url=env.get("OPENAI_BASE_URL") or None,
+            api_key=env.get("OPENAI_API_KEY") or None,
+            api_key_secret_arn=env.get("SPANDREL_OPENAI_SECRET_ARN") or None,
+            timeout=float(_number(env, "SPANDREL_CHAT_TIMEOUT_SECONDS", 60)),
+            context_tokens=_number(env, "SPANDREL_CHAT_CONTEXT_TOKENS", 128_000),
+        ),
+        turn_queue=TurnQueueSettings(
+            url=env.get("SPANDREL_TURN_QUEUE_URL", ""),
+            region=region,
+            endpoint_url=env.get("AWS_ENDPOINT_URL") or None,
+        ),
+        prices=env.get("SPANDREL_PRICES") or None,
     )

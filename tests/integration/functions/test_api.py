@@ -72,6 +72,12 @@ def successes(kb: KnowledgeBase) -> dict[str, Answer]:
         "download_document": call("GET", f"/v1/documents/{ready}/download"),
         "retry_document": call("POST", f"/v1/documents/{failed}/retry"),
         "search": call("POST", "/v1/search", body={"query": "whales", "filter": {"year": 1851}}),
+        "get_usage": call("GET", "/v1/usage"),
+        "put_budget": call("PUT", "/v1/budgets/day", body={"warn_at": "1", "stop_at": "2.50"}),
+        "put_session_budget": call("PUT", f"/v1/sessions/{ready}/budget", body={"stop_at": "2"}),
+        "list_budgets": call("GET", "/v1/budgets"),
+        "delete_budget": call("DELETE", "/v1/budgets/day"),
+        "delete_session_budget": call("DELETE", f"/v1/sessions/{ready}/budget"),
         "delete_document": call("DELETE", f"/v1/documents/{ready}"),
         "delete_collection": call("DELETE", f"/v1/collections/{collection}"),
         "get_health": call("GET", "/v1/health", user=None),
@@ -140,6 +146,20 @@ def anything() -> str:
         ("DELETE", f"/v1/documents/{anything()}", {}, 404, "not_found"),
         ("POST", "/v1/documents", {"body": {"collection_id": anything(), "files": [{"name": "a"}]}}, 404, "not_found"),
         ("POST", "/v1/search", {"body": {"query": "x", "collections": [anything()]}}, 404, "not_found"),
+        ("DELETE", "/v1/budgets/month", {}, 404, "not_found"),
+        ("DELETE", f"/v1/sessions/{anything()}/budget", {}, 404, "not_found"),
+        ("PUT", "/v1/budgets/year", {"body": {"stop_at": "1"}}, 422, "invalid_request"),
+        ("PUT", "/v1/budgets/day", {"body": {}}, 422, "invalid_request"),
+        ("PUT", "/v1/budgets/day", {"body": {"stop_at": 1}}, 422, "invalid_request"),
+        ("PUT", "/v1/budgets/day", {"body": {"stop_at": "-1"}}, 422, "invalid_request"),
+        ("PUT", "/v1/budgets/day", {"body": {"stop_at": "1e3"}}, 422, "invalid_request"),
+        ("PUT", "/v1/budgets/day", {"body": {"stop_at": "1\n"}}, 422, "invalid_request"),
+        ("PUT", "/v1/budgets/day", {"body": {"stop_at": "1", "warn_at": "2"}}, 422, "invalid_request"),
+        ("PUT", "/v1/budgets/day", {"body": {"stop_at": "1", "currency": "EUR"}}, 422, "invalid_request"),
+        ("GET", "/v1/usage", {"query": {"group_by": "mood"}}, 422, "invalid_request"),
+        ("GET", "/v1/usage", {"query": {"from": "2026-01-01T00:00:00"}}, 422, "invalid_request"),
+        ("GET", "/v1/usage", {"query": {"to": "0001-01-01T00:00:00Z"}}, 422, "invalid_request"),
+        ("GET", "/v1/usage", {"query": {"limit": 1001}}, 422, "invalid_request"),
         ("GET", "/v1/collections/not-an-id", {}, 422, "invalid_request"),
         ("POST", "/v1/collections", {"raw": "{"}, 400, "invalid_json"),
         ("POST", "/v1/collections", {"raw": ""}, 422, "invalid_request"),
@@ -541,7 +561,7 @@ def test_a_hundred_files_at_once_and_no_more() -> None:
 def test_events_can_be_replayed_as_json(kb: KnowledgeBase) -> None:
     successes(kb)
     for row in kb.rows("SELECT type, data FROM events"):
-        assert row["type"].split(".")[0] in ("collection", "document", "template")
+        assert row["type"].split(".")[0] in ("collection", "document", "template", "usage")
         json.dumps(row["data"])
 
 

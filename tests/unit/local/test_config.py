@@ -2,13 +2,18 @@ import pytest
 
 from local import config
 from local.failures import LocalError
+from spandrel.settings import load
+
+URL = {"SPANDREL_DATABASE_URL": "postgresql:///none"}
 
 
 def test_without_a_key_the_local_model_embeds(tmp_path):
     made = config.load({"SPANDREL_LOCAL_DIR": str(tmp_path), "SPANDREL_LOCAL_PORT": "9000"})
     assert made.home == tmp_path
     assert made.endpoint == "http://127.0.0.1:9000"
-    assert made.provider == config.Provider("wordllama-256", 256, "http://127.0.0.1:9001/v1", "local", local=True)
+    assert made.provider == config.Provider(
+        "wordllama-256", 256, "spandrel-stand-in", "http://127.0.0.1:9001/v1", "local", local=True
+    )
 
 
 def test_a_relative_folder_is_below_the_repository():
@@ -23,6 +28,12 @@ def test_a_key_means_openai_and_its_dimensions_are_known():
         "",
         False,
     )
+
+
+def test_the_model_that_answers_can_be_chosen_and_is_else_the_functions_own_default():
+    key = {"OPENAI_API_KEY": "sk-x"}
+    assert config.load(key | {"SPANDREL_CHAT_MODEL": "gpt-5.4-mini"}).provider.chat_model == "gpt-5.4-mini"
+    assert config.load(key).provider.chat_model == load(URL).chat.model
 
 
 def test_another_providers_model_must_say_its_dimensions():

@@ -6,16 +6,16 @@ import struct
 
 import pytest
 
-from local import model_server
+from local import model_embeddings, model_server
 
 
 @pytest.fixture(scope="module")
 def embedder():
-    return model_server.Embedder()
+    return model_embeddings.Embedder()
 
 
 def _one(embedder, text, **options):
-    return model_server.answer(embedder, {"input": text, "model": "any", **options})["data"][0]["embedding"]
+    return model_embeddings.answer(embedder, {"input": text, "model": "any", **options})["data"][0]["embedding"]
 
 
 def _dot(left, right):
@@ -46,7 +46,7 @@ def test_every_text_has_a_unit_vector(embedder, text, dimensions):
 
 
 def test_a_list_keeps_its_order_and_counts_tokens(embedder):
-    answer = model_server.answer(embedder, {"input": ["harbour", "", "bread"]})
+    answer = model_embeddings.answer(embedder, {"input": ["harbour", "", "bread"]})
     assert [row["index"] for row in answer["data"]] == [0, 1, 2]
     assert answer["data"][2]["embedding"] == _one(embedder, "bread")
     assert answer["usage"]["total_tokens"] > 0
@@ -56,8 +56,8 @@ def test_a_list_keeps_its_order_and_counts_tokens(embedder):
     "body", [{}, {"input": []}, {"input": [1]}, {"input": "x", "dimensions": 257}, {"input": ["x"] * 2049}]
 )
 def test_what_cannot_be_embedded_is_refused(embedder, body):
-    with pytest.raises(model_server.BadRequestError):
-        model_server.answer(embedder, body)
+    with pytest.raises(model_embeddings.BadRequestError):
+        model_embeddings.answer(embedder, body)
 
 
 def _request(app, method, path, body=b""):
@@ -76,8 +76,63 @@ def _request(app, method, path, body=b""):
 def test_the_server_speaks_openais_protocol(embedder):
     app = model_server.App()
     app._embedder = embedder
-    assert _request(app, "GET", "/v1/models")[1]["data"][0]["id"] == "wordllama-256"
+    models = _request(app, "GET", "/v1/models")[1]["data"]
+    assert [model["id"] for model in models] == ["wordllama-256", "spandrel-stand-in"]
     status, answer = _request(app, "POST", "/v1/embeddings", b'{"input": "x"}')
     assert (status, len(answer["data"])) == (200, 1)
     assert _request(app, "POST", "/v1/embeddings", b"{")[0] == 400
     assert _request(app, "GET", "/elsewhere")[0] == 404
+
+
+def _chat(app, **body):
+    sent = []
+
+    async def receive():
+        return {"type": "http.request", "body": json.dumps(body).encode(), "more_body": False}
+
+    async def send(message):
+        sent.append(message)
+
+    asyncio.run(app({"type": "http", "method": "POST", "path": "/v1/chat/completions"}, receive, send))
+    return sent
+
+
+ASKED = [{"role": "user", "content": "What sings?"}]
+TOOLS = [{"type": "function", "function": {"name": "lookup", "parameters": {}}}]
+NAMED = [{"role": "user", "content": "Use lookup."}]
+
+
+@pytest.fixture
+def app(embedder):
+    made = model_server.App()
+    made._embedder = embedder
+    return made
+
+
+def test_a_completion_comes_whole(app):
+    body = json.loads(_chat(app, messages=ASKED)[1]["body"])
+    [choice] = body["choices"]
+    assert (body["object"], body["model"], choice["finish_reason"]) == ("chat.completion", "spandrel-stand-in", "stop")
+    assert "What sings?" in choice["message"]["content"]
+    assert body["usage"]["total_tokens"] == body["usage"]["prompt_tokens"] + body["usage"]["completion_tokens"]
+    called = json.loads(_chat(app, messages=NAMED, tools=TOOLS)[1]["body"])["choices"][0]
+    assert called["finish_reason"] == "tool_calls"
+    assert called["message"]["tool_calls"][0]["function"] == {"name": "lookup", "arguments": "{}"}
+
+
+def test_a_completion_comes_word_by_word(app):
+    start, *blocks = _chat(app, messages=ASKED, stream=True)
+    assert dict(start["headers"])[b"content-type"] == b"text/event-stream"
+    *chunks, last = [block["body"].removeprefix(b"data: ").strip() for block in blocks]
+    assert last == b"[DONE]"
+    deltas = [json.loads(chunk)["choices"][0]["delta"].get("content", "") for chunk in chunks]
+    assert len(deltas) > 10
+    whole = json.loads(_chat(app, messages=ASKED)[1]["body"])["choices"][0]["message"]["content"]
+    assert "".join(deltas) == whole
+
+
+def test_a_malformed_conversation_is_refused(app):
+    for body in ({}, {"messages": [{"role": "user", "content": 1}]}, {"messages": NAMED, "tools": [{}]}):
+        sent = _chat(app, **body)
+        assert sent[0]["status"] == 400
+        assert json.loads(sent[1]["body"])["error"]["type"] == "invalid_request_error"

@@ -51,11 +51,19 @@ def presigned_query(
 
 
 def post_headers(
-    credentials: Credentials, service: str, region: str, host: str, target: str, body: bytes, now: datetime
+    credentials: Credentials,
+    service: str,
+    region: str,
+    host: str,
+    target: str,
+    body: bytes,
+    now: datetime,
+    *,
+    protocol: str = "1.1",
 ) -> dict[str, str]:
-    """The headers of a signed AWS JSON 1.1 POST of `body` to `/` at `host`."""
+    """The headers of a signed AWS JSON POST of `body` to `/` at `host`; `protocol`: the JSON protocol's version."""
     headers = {
-        "content-type": "application/x-amz-json-1.1",
+        "content-type": f"application/x-amz-json-{protocol}",
         "host": host,
         "x-amz-date": f"{now:%Y%m%dT%H%M%SZ}",
         "x-amz-target": target,

@@ -1,0 +1,54 @@
+"""A turn's answer while it is made: pieces go out as they come, and the text so far is saved about once a second."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from spandrel.chat.ports import DeltaSink
+from spandrel.chat.store import TurnStore
+
+SAVE_SECONDS = 1.0
+
+
+class TurnLostError(Exception):
+    """The turn is no longer this worker's: whatever it still has to say is dropped."""
+
+
+class TurnCancelledError(Exception):
+    """Its user asked for the turn to stop."""
+
+
+@dataclass(slots=True)
+class Progress:
+    """`text` is what the user sees of the turn so far; a model call that is made again begins it anew."""
+
+    store: TurnStore
+    attempt: int
+    sink: DeltaSink | None = None
+    clock: Callable[[], float] = time.monotonic
+    text: str = ""
+    _index: int = 0
+    _saved: float = field(default=0.0)
+
+    def __post_init__(self) -> None:
+        self._saved = self.clock()
+
+    def piece(self, text: str) -> None:
+        """Raises `TurnLostError`, `TurnCancelledError`."""
+        self.text += text
+        if self.sink is not None:
+            self.sink.delta(self.store.task.turn_id, self.attempt, self._index, text)
+        self._index += 1
+        if self.clock() - self._saved >= SAVE_SECONDS:
+            self.save()
+
+    def save(self) -> None:
+        """Keeps the text and the lease. Raises as `piece` does."""
+        cancelled = self.store.save(self.text)
+        self._saved = self.clock()
+        if cancelled is None:
+            raise TurnLostError
+        if cancelled:
+            raise TurnCancelledError

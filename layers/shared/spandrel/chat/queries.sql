@@ -1,0 +1,12 @@
+-- name: claim_turn
+-- The functions are documented with their migration.
+SELECT * FROM claim_turn(%(turn_id)s, %(owner)s, %(lease_seconds)s);
+
+-- name: save_partial
+SELECT * FROM save_partial(%(turn_id)s, %(owner)s, %(partial)s, %(lease_seconds)s);
+
+-- name: complete_turn
+SELECT complete_turn(%(turn_id)s, %(owner)s, %(messages)s::jsonb, %(calls)s::jsonb, %(summary)s::jsonb) AS completed;
+
+-- name: end_turn
+SELECT end_turn(%(turn_id)s, %(owner)s, %(status)s, %(code)s, %(message)s, %(partial)s, %(calls)s::jsonb) AS ended;

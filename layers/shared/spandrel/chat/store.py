@@ -1,0 +1,162 @@
+"""The SQL of a turn at work: claimed, kept, ended. Each is one flight."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from spandrel.database import Database
+from spandrel.prompts.capabilities import ToolRow
+from spandrel.prompts.models import Message
+from spandrel.sessions.messages import TurnTask
+from spandrel.sql import Queries
+
+queries = Queries.beside(__file__)
+
+
+class Knowledge(msgspec.Struct, frozen=True):
+    """What a turn retrieves by."""
+
+    collections: list[UUID] | None
+    top_k: int
+    mode: str
+    score_threshold: float | None
+
+
+class PastMessage(msgspec.Struct, frozen=True):
+    ordinal: int
+    role: str
+    content: str
+    tool_calls: list[dict[str, Any]] | None
+    tool_call_id: str | None
+    token_count: int
+
+
+class PastSummary(msgspec.Struct, frozen=True):
+    """Stands for every message up to `ordinal`."""
+
+    ordinal: int
+    content: str
+
+
+class Prompt(msgspec.Struct, frozen=True):
+    before: list[Message]
+    after: list[Message]
+
+
+class Work(msgspec.Struct, frozen=True, kw_only=True):
+    """A claimed turn and what it is worked on with."""
+
+    number: int
+    kind: str
+    input: str | None
+    attempt: int
+    model: str
+    config: dict[str, Any]
+    prompt: Prompt
+    knowledge: Knowledge | None
+    ordinal: int
+    wanted: list[str]
+    summary: PastSummary | None
+    history: list[PastMessage]
+    tools: list[ToolRow]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One model call, as the ledger takes it. `cost` in US dollars."""
+
+    purpose: str
+    model: str
+    price_version: str | None
+    input_tokens: int
+    cached_tokens: int
+    output_tokens: int
+    cost: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewMessage:
+    role: str
+    content: str
+    token_count: int
+    tool_calls: list[dict[str, Any]] | None = None
+    tool_call_id: str | None = None
+    citations: list[Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewSummary:
+    ordinal: int
+    content: str
+    token_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class TurnStore:
+    """One worker's hold on one turn: nothing is written once it has lost it."""
+
+    database: Database
+    task: TurnTask
+    owner: UUID
+    lease_seconds: int
+
+    def claim(self) -> tuple[str, Work | None]:
+        """The outcome, and with `claimed` the work."""
+        [row] = self._run(queries.claim_turn, {"lease_seconds": self.lease_seconds})
+        if row["outcome"] != "claimed":
+            return row["outcome"], None
+        row["history"], row["wanted"] = row["history"] or [], row["wanted"] or []
+        return "claimed", msgspec.convert(row, Work)
+
+    def save(self, partial: str) -> bool | None:
+        """Whether a cancellation was asked for; None: the turn is no longer this worker's."""
+        rows = self._run(queries.save_partial, {"partial": _storable(partial), "lease_seconds": self.lease_seconds})
+        return rows[0]["cancel_requested"] if rows else None
+
+    def complete(self, messages: list[NewMessage], calls: list[Call], summary: NewSummary | None) -> bool:
+        """False: the turn is no longer this worker's, and nothing was written."""
+        parameters = {
+            "messages": _json([_clean(message) for message in messages]),
+            "calls": _json(calls),
+            "summary": _json(summary) if summary else None,
+        }
+        return bool(self._run(queries.complete_turn, parameters)[0]["completed"])
+
+    def end(self, status: str, code: str | None, message: str | None, partial: str | None, calls: list[Call]) -> bool:
+        """Failed or cancelled. False as above."""
+        parameters = {
+            "status": status,
+            "code": code,
+            "message": message,
+            "partial": _storable(partial) if partial else None,
+            "calls": _json(calls),
+        }
+        return bool(self._run(queries.end_turn, parameters)[0]["ended"])
+
+    def _run(self, query: bytes, parameters: dict[str, Any]) -> list[dict[str, Any]]:
+        parameters |= {"turn_id": self.task.turn_id, "owner": self.owner}
+        return self.database.run(query, parameters, user_id=self.task.user_id)
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _storable(text: str) -> str:
+    """Postgres holds neither NUL nor lone surrogates, and a model may say either."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode()
+
+
+def _clean(message: NewMessage) -> NewMessage:
+    content = _storable(message.content)
+    return (
+        message
+        if content == message.content
+        else NewMessage(
+            message.role, content, message.token_count, message.tool_calls, message.tool_call_id, message.citations
+        )
+    )

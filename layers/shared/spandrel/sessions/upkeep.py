@@ -1,0 +1,42 @@
+"""What a schedule does for sessions: turns that lost their worker or their message, and sessions that nobody uses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from spandrel.database import Database
+from spandrel.ids import uuid7
+from spandrel.sessions.messages import TurnTask, send_turn
+from spandrel.sessions.ports import TurnQueue
+from spandrel.sessions.store import queries
+
+ATTEMPTS = 3
+"""Workers that may die over a turn before it fails."""
+BATCH = 100
+
+
+@dataclass(frozen=True, slots=True)
+class SessionUpkeepReport:
+    """What one run did."""
+
+    turns_requeued: int = 0
+    turns_failed: int = 0
+    sessions_expired: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SessionUpkeep:
+    database: Database
+    queue: TurnQueue
+
+    def run(self) -> SessionUpkeepReport:
+        """Safe beside itself: every row that it touches is claimed."""
+        recovered = self.database.run(queries.recover_turns, {"attempts": ATTEMPTS, "limit": BATCH})
+        waiting = [row for row in recovered if row["outcome"] == "queued"]
+        for row in waiting:
+            task = TurnTask(
+                turn_id=row["id"], session_id=row["session_id"], user_id=row["user_id"], attempt=row["attempt"]
+            )
+            send_turn(self.queue, task, again=uuid7().hex)
+        expired = self.database.run(queries.expire_sessions, {"limit": BATCH})[0]["expired"]
+        return SessionUpkeepReport(len(waiting), len(recovered) - len(waiting), expired)

@@ -1,0 +1,682 @@
+-- compatible-from: 1
+-- Sessions: a template brought to life. Conversations group them; turns are worked on by leases; messages lie on branches,
+-- and a checkpoint is a place on one, so it costs the same however long the history is.
+
+CREATE TABLE conversations (
+    id               uuid PRIMARY KEY DEFAULT uuidv7(),
+    user_id          text NOT NULL,
+    title            text NOT NULL CHECK (length(title) BETWEEN 1 AND 200),
+    archived_at      timestamptz,
+    last_activity_at timestamptz NOT NULL DEFAULT now(),
+    created_at       timestamptz NOT NULL DEFAULT now(),
+    updated_at       timestamptz NOT NULL DEFAULT now(),
+    UNIQUE (id, user_id)
+);
+CREATE INDEX conversations_by_activity ON conversations (user_id, last_activity_at DESC, id DESC);
+
+-- Which moves of a session's status are legal. The trigger below holds every update to it.
+CREATE TABLE session_transitions (
+    from_status text NOT NULL,
+    to_status   text NOT NULL,
+    PRIMARY KEY (from_status, to_status)
+);
+INSERT INTO session_transitions VALUES
+    ('initializing', 'active'), ('initializing', 'failed'), ('initializing', 'cancelled'), ('initializing', 'expired'),
+    ('active', 'paused'), ('active', 'completed'), ('active', 'failed'), ('active', 'cancelled'), ('active', 'expired'),
+    ('paused', 'active'), ('paused', 'completed'), ('paused', 'failed'), ('paused', 'cancelled'), ('paused', 'expired');
+GRANT SELECT ON session_transitions TO spandrel_app, spandrel_system;
+
+CREATE TABLE agent_sessions (
+    id                uuid PRIMARY KEY,
+    user_id           text NOT NULL,
+    conversation_id   uuid NOT NULL,
+    parent_session_id uuid,              -- the one that it was forked from
+    template_id       uuid NOT NULL,
+    template_version  integer NOT NULL,
+    status            text NOT NULL CHECK (status IN
+                      ('initializing', 'active', 'paused', 'completed', 'failed', 'cancelled', 'expired')),
+    status_reason     text,
+    model             text NOT NULL,
+    config            jsonb NOT NULL,
+    -- How its prompt came about: every variable's value and source, what served each capability, confidence and its reasons.
+    bindings          jsonb NOT NULL,
+    capabilities      jsonb NOT NULL,
+    confidence        jsonb NOT NULL,
+    prompt            jsonb NOT NULL,    -- the composed messages before the history, and after it
+    prompt_hash       text NOT NULL,
+    knowledge         jsonb,             -- what a turn retrieves by; NULL: nothing
+    -- The head: the branch that goes on, and its newest message.
+    branch_id         uuid NOT NULL,
+    ordinal           integer NOT NULL DEFAULT 0,
+    checkpoints       integer NOT NULL DEFAULT 0,  -- how many were made: the newest one's number
+    turns             integer NOT NULL DEFAULT 0,
+    cost              numeric(20, 10) NOT NULL DEFAULT 0,
+    idle_seconds      integer NOT NULL CHECK (idle_seconds BETWEEN 60 AND 31536000),
+    keep_checkpoints  integer CHECK (keep_checkpoints BETWEEN 1 AND 10000),  -- unnamed ones; NULL: all
+    expires_at        timestamptz NOT NULL,
+    created_at        timestamptz NOT NULL DEFAULT now(),
+    updated_at        timestamptz NOT NULL DEFAULT now(),
+    UNIQUE (id, user_id),
+    FOREIGN KEY (conversation_id, user_id) REFERENCES conversations (id, user_id) ON DELETE CASCADE
+);
+CREATE INDEX agent_sessions_by_user ON agent_sessions (user_id, id);
+CREATE INDEX agent_sessions_by_conversation ON agent_sessions (conversation_id, id);
+CREATE INDEX agent_sessions_idle ON agent_sessions (expires_at) WHERE status IN ('initializing', 'active', 'paused');
+
+-- Every move of a status, with its reason. Append-only.
+CREATE TABLE session_status_changes (
+    session_id  uuid NOT NULL,
+    user_id     text NOT NULL,
+    from_status text,
+    to_status   text NOT NULL,
+    reason      text,
+    changed_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+    FOREIGN KEY (session_id, user_id) REFERENCES agent_sessions (id, user_id) ON DELETE CASCADE
+);
+CREATE INDEX session_status_changes_by_session ON session_status_changes (session_id, changed_at);
+
+-- A line of messages. One that begins at another's message holds only what comes after it.
+CREATE TABLE branches (
+    id             uuid PRIMARY KEY,
+    user_id        text NOT NULL,
+    session_id     uuid NOT NULL,
+    parent_id      uuid,
+    parent_ordinal integer NOT NULL DEFAULT 0,
+    FOREIGN KEY (session_id, user_id) REFERENCES agent_sessions (id, user_id) ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED
+);
+CREATE INDEX branches_by_session ON branches (session_id);
+CREATE INDEX branches_by_parent ON branches (parent_id) WHERE parent_id IS NOT NULL;
+
+CREATE TABLE messages (
+    branch_id    uuid NOT NULL,
+    ordinal      integer NOT NULL CHECK (ordinal > 0),
+    token_count  integer NOT NULL,
+    created_at   timestamptz NOT NULL DEFAULT now(),
+    turn_id      uuid NOT NULL,
+    user_id      text NOT NULL,
+    role         text NOT NULL CHECK (role IN ('user', 'assistant', 'tool')),
+    content      text NOT NULL,
+    tool_calls   jsonb,  -- of the assistant: what it asked for
+    tool_call_id text,   -- of a tool: what it answers
+    citations    jsonb,  -- of the assistant: the passages that its [n] marks name
+    PRIMARY KEY (branch_id, ordinal)
+);
+
+-- What has fallen out of the model's window, told in short: stands for every message of the line up to `ordinal`.
+CREATE TABLE branch_summaries (
+    branch_id   uuid NOT NULL REFERENCES branches (id) ON DELETE CASCADE,
+    ordinal     integer NOT NULL,
+    user_id     text NOT NULL,
+    content     text NOT NULL,
+    token_count integer NOT NULL,
+    PRIMARY KEY (branch_id, ordinal)
+);
+
+CREATE TABLE session_checkpoints (
+    session_id uuid NOT NULL,
+    number     integer NOT NULL,
+    ordinal    integer NOT NULL,
+    branch_id  uuid NOT NULL,
+    turn_id    uuid,
+    user_id    text NOT NULL,
+    name       text CHECK (length(name) BETWEEN 1 AND 200),
+    created_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (session_id, number),
+    FOREIGN KEY (session_id, user_id) REFERENCES agent_sessions (id, user_id) ON DELETE CASCADE
+);
+
+-- `input` is what the user wrote, kept here until it stands on the branch as a message; `partial` the answer so far.
+CREATE TABLE turns (
+    id                uuid PRIMARY KEY,
+    user_id           text NOT NULL,
+    session_id        uuid NOT NULL,
+    number            integer NOT NULL,
+    kind              text NOT NULL CHECK (kind IN ('message', 'auto')),
+    status            text NOT NULL DEFAULT 'queued' CHECK (status IN ('queued', 'running', 'completed', 'failed', 'cancelled')),
+    client_message_id text CHECK (length(client_message_id) BETWEEN 1 AND 255),
+    input             text,
+    partial           text,
+    branch_id         uuid,              -- where it stands once it is completed
+    ordinal           integer,           -- of the last message before it
+    attempt           integer NOT NULL DEFAULT 0,
+    cancel_requested  boolean NOT NULL DEFAULT false,
+    error_code        text,
+    error_message     text,
+    lease_owner       uuid,
+    lease_until       timestamptz,
+    queued_at         timestamptz NOT NULL DEFAULT now(),
+    started_at        timestamptz,
+    finished_at       timestamptz,
+    UNIQUE (session_id, number),
+    UNIQUE (session_id, client_message_id),
+    FOREIGN KEY (session_id, user_id) REFERENCES agent_sessions (id, user_id) ON DELETE CASCADE
+);
+CREATE INDEX turns_unfinished ON turns (session_id, number) WHERE status IN ('queued', 'running');
+
+CALL protect_user_table('conversations');
+CALL protect_user_table('agent_sessions');
+CALL protect_user_table('session_status_changes');
+CALL protect_user_table('branches');
+CALL protect_user_table('messages');
+CALL protect_user_table('branch_summaries');
+CALL protect_user_table('session_checkpoints');
+CALL protect_user_table('turns');
+CREATE TRIGGER session_status_changes_append_only BEFORE UPDATE ON session_status_changes
+    FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER messages_append_only BEFORE UPDATE ON messages FOR EACH ROW EXECUTE FUNCTION refuse_change();
+
+-- Messages go with their branch; a foreign key would cost every turn a check a message.
+CREATE FUNCTION delete_branch_messages() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    DELETE FROM messages WHERE branch_id = old.id;
+    RETURN old;
+END
+$$;
+CREATE TRIGGER branches_messages AFTER DELETE ON branches FOR EACH ROW EXECUTE FUNCTION delete_branch_messages();
+
+-- Status ---------------------------------------------------------------------------------------------------------------
+
+-- What a session of this status may become, for those who asked for something else.
+CREATE FUNCTION legal_moves(p_status text) RETURNS text
+    LANGUAGE sql STABLE
+    RETURN (SELECT coalesce(string_agg(to_status, ',' ORDER BY to_status), '') FROM session_transitions
+            WHERE from_status = p_status);
+
+-- Holds a status to the legal moves, writes each into the audit, and tells it.
+CREATE FUNCTION guard_session_status() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM session_transitions WHERE from_status = old.status AND to_status = new.status) THEN
+        RAISE EXCEPTION 'A session that is % cannot become %.', old.status, new.status
+            USING ERRCODE = 'SP003', DETAIL = legal_moves(old.status);
+    END IF;
+    INSERT INTO session_status_changes (session_id, user_id, from_status, to_status, reason)
+    VALUES (new.id, new.user_id, old.status, new.status, new.status_reason);
+    PERFORM append_event(new.user_id, 'session.' || new.status, 'sessions/' || new.id,
+                         jsonb_strip_nulls(jsonb_build_object('from', old.status, 'reason', new.status_reason)));
+    RETURN new;
+END
+$$;
+CREATE TRIGGER agent_sessions_status BEFORE UPDATE OF status ON agent_sessions
+    FOR EACH ROW WHEN (old.status IS DISTINCT FROM new.status) EXECUTE FUNCTION guard_session_status();
+
+-- The messages of a line in order, its ancestors' included, after `p_after`.
+CREATE FUNCTION line_messages(p_branch_id uuid, p_after integer) RETURNS SETOF messages
+    LANGUAGE sql STABLE AS $$
+    WITH RECURSIVE line AS (
+        SELECT b.parent_id, b.parent_ordinal, b.id, 2147483647 AS upto FROM branches b WHERE b.id = p_branch_id
+        UNION ALL
+        SELECT b.parent_id, b.parent_ordinal, b.id, least(line.parent_ordinal, line.upto)
+        FROM line JOIN branches b ON b.id = line.parent_id
+        WHERE least(line.parent_ordinal, line.upto) > p_after
+    )
+    SELECT m.* FROM line JOIN messages m ON m.branch_id = line.id AND m.ordinal > p_after AND m.ordinal <= line.upto
+    ORDER BY m.ordinal
+$$;
+
+-- The newest summary on a line.
+CREATE FUNCTION line_summary(p_branch_id uuid) RETURNS SETOF branch_summaries
+    LANGUAGE sql STABLE ROWS 1 AS $$
+    WITH RECURSIVE line AS (
+        SELECT b.parent_id, b.parent_ordinal, b.id, 2147483647 AS upto FROM branches b WHERE b.id = p_branch_id
+        UNION ALL
+        SELECT b.parent_id, b.parent_ordinal, b.id, least(line.parent_ordinal, line.upto)
+        FROM line JOIN branches b ON b.id = line.parent_id
+    )
+    SELECT s.* FROM line JOIN branch_summaries s ON s.branch_id = line.id AND s.ordinal <= line.upto
+    ORDER BY s.ordinal DESC LIMIT 1
+$$;
+
+-- What a prompt is made from -------------------------------------------------------------------------------------------
+
+-- A user's tools that serve any of the wanted capabilities, or are named by `tool` or `slug.tool`, as they are now.
+CREATE FUNCTION matching_tools(p_wanted text[]) RETURNS jsonb
+    LANGUAGE sql STABLE AS $$
+    SELECT coalesce(jsonb_agg(jsonb_build_object(
+               'integration_id', i.id, 'integration', i.slug, 'enabled', i.enabled, 'integration_status', i.status,
+               'reason', i.reason, 'name', t.name, 'status', t.status, 'capabilities', t.capabilities,
+               'description', t.description, 'parameters', t.input_schema) ORDER BY i.slug, t.name), '[]')
+    FROM integrations i
+    JOIN integration_tools t ON t.integration_id = i.id
+    WHERE i.user_id = current_user_id() AND t.user_id = current_user_id() AND t.status <> 'removed'
+      AND (t.capabilities && p_wanted OR t.name = ANY (p_wanted) OR i.slug || '.' || t.name = ANY (p_wanted))
+$$;
+
+-- One flight's worth of everything that a prompt is composed from. `p_known` are hashes of versions that the caller holds
+-- already: their structure and program are not sent again. No row: there is no such template or version.
+CREATE FUNCTION prompt_context(
+    p_template_id uuid, p_name text, p_label text, p_version integer, p_known bytea[], p_key text
+) RETURNS TABLE (
+    template_id uuid, template_name text, version integer, hash bytea, structure jsonb, program jsonb, tools jsonb, collections uuid[],
+    knowledge_epoch bigint, capability_epoch bigint, request_hash bytea, stored jsonb
+)
+    LANGUAGE sql STABLE ROWS 1 AS $$
+    WITH found AS (
+        SELECT t.id, t.name FROM templates t
+        WHERE t.deleted_at IS NULL AND t.kind = 'prompt'
+          AND (t.id = p_template_id OR p_template_id IS NULL AND t.name = p_name)
+        ORDER BY t.user_id <> current_user_id(), t.id LIMIT 1
+    ), resolved AS (
+        SELECT f.id, f.name, coalesce(p_version, (
+            SELECT l.version FROM template_labels l WHERE l.template_id = f.id AND l.label = p_label)) AS version
+        FROM found f
+    )
+    SELECT r.id, r.name, v.version, v.hash,
+           CASE WHEN v.hash <> ALL (p_known) THEN v.structure END, CASE WHEN v.hash <> ALL (p_known) THEN v.program END,
+           matching_tools(ARRAY(SELECT jsonb_array_elements_text(
+               coalesce(v.structure -> 'capabilities', '[]') || coalesce(v.structure -> 'tools', '[]')))),
+           CASE WHEN v.structure #> '{knowledge,collections,0}' IS NOT NULL THEN ARRAY(
+               SELECT n.id FROM collections n
+               WHERE n.deleted_at IS NULL AND (v.structure #> '{knowledge,collections}') ?| ARRAY[n.name, n.id::text]) END,
+           coalesce(c.knowledge_epoch, 0), coalesce(c.capability_epoch, 0), k.request_hash, k.response
+    FROM resolved r
+    JOIN template_versions v ON v.template_id = r.id AND v.version = r.version
+    LEFT JOIN event_counters c ON c.user_id = current_user_id()
+    LEFT JOIN idempotency_keys k ON k.user_id = current_user_id() AND k.key = p_key
+$$;
+
+-- Begins a session: row, branch, first checkpoint, its first turn where there is a `turn_id`, events; all or nothing. With a `title`
+-- its conversation is made too.
+-- `outcome`: created, replayed (`stored` is what the key's first request answered), mismatch, no_conversation.
+CREATE FUNCTION begin_session(p_user_id text, p_key text, p_request_hash bytea, p_session jsonb, p_response jsonb)
+    RETURNS TABLE (outcome text, stored jsonb)
+    LANGUAGE plpgsql AS $$
+DECLARE
+    s       agent_sessions;
+    v_turn  uuid := p_session ->> 'turn_id';
+BEGIN
+    IF p_key IS NOT NULL THEN
+        INSERT INTO idempotency_keys (user_id, key, request_hash, response)
+        VALUES (p_user_id, p_key, p_request_hash, p_response) ON CONFLICT DO NOTHING;
+        IF NOT FOUND THEN
+            RETURN QUERY SELECT CASE WHEN k.request_hash = p_request_hash THEN 'replayed' ELSE 'mismatch' END, k.response
+                         FROM idempotency_keys k WHERE k.user_id = p_user_id AND k.key = p_key;
+            RETURN;
+        END IF;
+    END IF;
+    s := jsonb_populate_record(NULL::agent_sessions, p_session);
+    IF p_session ? 'title' THEN
+        INSERT INTO conversations (id, user_id, title) VALUES (s.conversation_id, p_user_id, p_session ->> 'title');
+    ELSE
+        UPDATE conversations SET last_activity_at = now() WHERE id = s.conversation_id;
+        IF NOT FOUND THEN
+            DELETE FROM idempotency_keys WHERE user_id = p_user_id AND key = p_key;
+            RETURN QUERY SELECT 'no_conversation', NULL::jsonb;
+            RETURN;
+        END IF;
+    END IF;
+    INSERT INTO agent_sessions (id, user_id, conversation_id, template_id, template_version, status, status_reason, model, config,
+        bindings, capabilities, confidence, prompt, prompt_hash, knowledge, branch_id, turns, idle_seconds, keep_checkpoints, expires_at)
+    VALUES (s.id, p_user_id, s.conversation_id, s.template_id, s.template_version, s.status, s.status_reason, s.model, s.config,
+        s.bindings, s.capabilities, s.confidence, s.prompt, s.prompt_hash, s.knowledge, s.branch_id, (v_turn IS NOT NULL)::integer,
+        s.idle_seconds, s.keep_checkpoints, now() + make_interval(secs => s.idle_seconds));
+    INSERT INTO branches (id, user_id, session_id) VALUES (s.branch_id, p_user_id, s.id);
+    INSERT INTO session_checkpoints (session_id, number, ordinal, branch_id, user_id) VALUES (s.id, 0, 0, s.branch_id, p_user_id);
+    INSERT INTO session_status_changes (session_id, user_id, to_status, reason)
+    VALUES (s.id, p_user_id, s.status, s.status_reason);
+    PERFORM append_event(p_user_id, 'session.created', 'sessions/' || s.id, jsonb_build_object('status', s.status,
+        'conversation_id', s.conversation_id, 'template_id', s.template_id, 'template_version', s.template_version));
+    IF v_turn IS NOT NULL THEN
+        INSERT INTO turns (id, user_id, session_id, number, kind) VALUES (v_turn, p_user_id, s.id, 1, 'auto');
+        PERFORM append_event(p_user_id, 'turn.queued', 'turns/' || v_turn, jsonb_build_object('session_id', s.id, 'number', 1));
+    END IF;
+    RETURN QUERY SELECT 'created', NULL::jsonb;
+END
+$$;
+
+-- Turns ----------------------------------------------------------------------------------------------------------------
+
+-- Puts a turn in line, or finds the one that `p_client_message_id` made before. No row: there is no such session.
+-- Raises SP003 where the session takes no turns.
+CREATE FUNCTION enqueue_turn(
+    p_session_id uuid, p_turn_id uuid, p_kind text, p_client_message_id text, p_input text
+) RETURNS SETOF turns
+    LANGUAGE plpgsql AS $$
+DECLARE
+    s agent_sessions;
+    t turns;
+BEGIN
+    SELECT * INTO s FROM agent_sessions WHERE id = p_session_id FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    SELECT * INTO t FROM turns WHERE session_id = p_session_id AND client_message_id = p_client_message_id;
+    IF FOUND THEN
+        RETURN NEXT t;
+        RETURN;
+    END IF;
+    IF s.status <> 'active' THEN
+        RAISE EXCEPTION 'A session that is % takes no turns.', s.status
+            USING ERRCODE = 'SP003', DETAIL = legal_moves(s.status);
+    END IF;
+    UPDATE agent_sessions SET turns = turns + 1, updated_at = now(), expires_at = now() + make_interval(secs => idle_seconds)
+    WHERE id = p_session_id;
+    UPDATE conversations SET last_activity_at = now() WHERE id = s.conversation_id;
+    INSERT INTO turns (id, user_id, session_id, number, kind, client_message_id, input)
+    VALUES (p_turn_id, s.user_id, p_session_id, s.turns + 1, p_kind, p_client_message_id, p_input) RETURNING * INTO t;
+    PERFORM append_event(s.user_id, 'turn.queued', 'turns/' || t.id, jsonb_build_object('session_id', s.id, 'number', t.number));
+    RETURN NEXT t;
+END
+$$;
+
+-- Takes a turn for `p_owner` and gives what it is worked on with. `outcome`: claimed; done (nothing is left to do); busy (another
+-- worker holds it, or an earlier turn of the session is not finished); paused (it waits with its session); budget (it failed: a
+-- budget is used up).
+CREATE FUNCTION claim_turn(p_turn_id uuid, p_owner uuid, p_lease_seconds integer) RETURNS TABLE (
+    outcome text, session_id uuid, number integer, kind text, input text, attempt integer, model text, config jsonb, prompt jsonb,
+    knowledge jsonb, branch_id uuid, ordinal integer, wanted jsonb, summary jsonb, history jsonb, tools jsonb, budgets jsonb
+)
+    LANGUAGE plpgsql ROWS 1 AS $$
+#variable_conflict use_column
+DECLARE
+    t turns;
+    s agent_sessions;
+    v_summary branch_summaries;
+BEGIN
+    SELECT * INTO t FROM turns WHERE id = p_turn_id;
+    IF NOT FOUND THEN
+        RETURN QUERY SELECT 'done', NULL::uuid, 0, '', '', 0, '', NULL::jsonb, NULL::jsonb, NULL::jsonb, NULL::uuid, 0,
+                            NULL::jsonb, NULL::jsonb, NULL::jsonb, NULL::jsonb, NULL::jsonb;
+        RETURN;
+    END IF;
+    -- The session first, then its turns: the order of everything that touches both.
+    SELECT * INTO s FROM agent_sessions WHERE id = t.session_id FOR NO KEY UPDATE;
+    SELECT * INTO t FROM turns WHERE id = p_turn_id FOR UPDATE;
+    outcome := CASE
+        WHEN t.status NOT IN ('queued', 'running') OR s.status NOT IN ('active', 'paused') THEN 'done'
+        WHEN s.status = 'paused' THEN 'paused'
+        WHEN t.status = 'running' AND t.lease_until > now() THEN 'busy'
+        WHEN EXISTS (SELECT FROM turns e WHERE e.session_id = t.session_id AND e.number < t.number
+                     AND e.status IN ('queued', 'running')) THEN 'busy'
+        ELSE 'claimed' END;
+    session_id := s.id;
+    number := t.number;
+    IF outcome <> 'claimed' THEN
+        RETURN NEXT;
+        RETURN;
+    END IF;
+    SELECT jsonb_agg(to_jsonb(b)) INTO budgets FROM exhausted_budgets(s.user_id, s.id) b;
+    IF budgets IS NOT NULL THEN
+        UPDATE turns SET status = 'failed', finished_at = now(), error_code = 'budget_exceeded',
+            error_message = 'A budget is used up. Raise it, or wait for its next period, and retry the turn.' WHERE id = t.id;
+        PERFORM append_event(s.user_id, 'turn.failed', 'turns/' || t.id,
+            jsonb_build_object('session_id', s.id, 'number', t.number, 'code', 'budget_exceeded', 'budgets', budgets));
+        outcome := 'budget';
+        RETURN NEXT;
+        RETURN;
+    END IF;
+    UPDATE turns SET status = 'running', attempt = turns.attempt + 1, lease_owner = p_owner, partial = NULL,
+        lease_until = now() + make_interval(secs => p_lease_seconds), started_at = coalesce(started_at, now())
+    WHERE id = t.id RETURNING * INTO t;
+    SELECT * INTO v_summary FROM line_summary(s.branch_id);
+    SELECT jsonb_agg(jsonb_build_object('ordinal', m.ordinal, 'role', m.role, 'content', m.content, 'tool_calls', m.tool_calls,
+                                        'tool_call_id', m.tool_call_id, 'token_count', m.token_count) ORDER BY m.ordinal)
+    INTO history FROM line_messages(s.branch_id, coalesce(v_summary.ordinal, 0)) m;
+    PERFORM append_event(s.user_id, 'turn.started', 'turns/' || t.id,
+                         jsonb_build_object('session_id', s.id, 'number', t.number, 'attempt', t.attempt));
+    kind := t.kind;
+    input := t.input;
+    attempt := t.attempt;
+    model := s.model;
+    config := s.config;
+    prompt := s.prompt;
+    knowledge := s.knowledge;
+    branch_id := s.branch_id;
+    ordinal := s.ordinal;
+    wanted := s.capabilities -> 'wanted';
+    summary := CASE WHEN v_summary.ordinal IS NOT NULL
+                    THEN jsonb_build_object('ordinal', v_summary.ordinal, 'content', v_summary.content) END;
+    tools := matching_tools(ARRAY(SELECT jsonb_array_elements_text(coalesce(wanted, '[]'))));
+    RETURN NEXT;
+END
+$$;
+
+-- Saves the answer so far and prolongs the lease. No row: the turn is no longer `p_owner`'s.
+CREATE FUNCTION save_partial(p_turn_id uuid, p_owner uuid, p_partial text, p_lease_seconds integer)
+    RETURNS TABLE (cancel_requested boolean)
+    LANGUAGE sql AS $$
+    UPDATE turns SET partial = p_partial, lease_until = now() + make_interval(secs => p_lease_seconds)
+    WHERE id = p_turn_id AND lease_owner = p_owner AND status = 'running'
+    RETURNING turns.cancel_requested
+$$;
+
+-- Writes a finished turn: its messages, a checkpoint, what it cost, events. Once, whoever asks how often: false where the turn is
+-- no longer `p_owner`'s. `p_calls`: a line a model call. `p_summary`: what stands for the messages up to its ordinal from now on.
+CREATE FUNCTION complete_turn(p_turn_id uuid, p_owner uuid, p_messages jsonb, p_calls jsonb, p_summary jsonb) RETURNS boolean
+    LANGUAGE plpgsql AS $$
+DECLARE
+    t turns;
+    s agent_sessions;
+    v_count integer := jsonb_array_length(p_messages);
+    v_cost  numeric;
+BEGIN
+    SELECT * INTO t FROM turns WHERE id = p_turn_id;
+    SELECT * INTO s FROM agent_sessions WHERE id = t.session_id FOR NO KEY UPDATE;
+    UPDATE turns SET status = 'completed', finished_at = now(), input = NULL, partial = NULL, lease_owner = NULL, lease_until = NULL,
+        branch_id = s.branch_id, ordinal = s.ordinal
+    WHERE id = p_turn_id AND lease_owner = p_owner AND status = 'running';
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    INSERT INTO messages (branch_id, ordinal, turn_id, user_id, role, content, tool_calls, tool_call_id, citations, token_count)
+    SELECT s.branch_id, s.ordinal + m.place, t.id, t.user_id, m.value ->> 'role', m.value ->> 'content',
+           nullif(m.value -> 'tool_calls', 'null'), m.value ->> 'tool_call_id', nullif(m.value -> 'citations', 'null'),
+           (m.value ->> 'token_count')::integer
+    FROM jsonb_array_elements(p_messages) WITH ORDINALITY AS m (value, place);
+    v_cost := charge_calls(t, p_calls);
+    IF p_summary IS NOT NULL THEN
+        INSERT INTO branch_summaries (branch_id, ordinal, user_id, content, token_count)
+        VALUES (s.branch_id, (p_summary ->> 'ordinal')::integer, t.user_id, p_summary ->> 'content',
+                (p_summary ->> 'token_count')::integer)
+        ON CONFLICT (branch_id, ordinal) DO NOTHING;
+    END IF;
+    UPDATE agent_sessions SET ordinal = agent_sessions.ordinal + v_count, checkpoints = checkpoints + 1, cost = cost + v_cost,
+        updated_at = now(), expires_at = now() + make_interval(secs => idle_seconds) WHERE id = s.id;
+    INSERT INTO session_checkpoints (session_id, number, ordinal, branch_id, turn_id, user_id)
+    VALUES (s.id, s.checkpoints + 1, s.ordinal + v_count, s.branch_id, t.id, t.user_id);
+    IF s.keep_checkpoints IS NOT NULL THEN
+        DELETE FROM session_checkpoints c
+        WHERE c.session_id = s.id AND c.name IS NULL AND c.number > 0 AND c.number <= s.checkpoints + 1 - s.keep_checkpoints;
+    END IF;
+    PERFORM append_event(t.user_id, 'turn.completed', 'turns/' || t.id, jsonb_build_object('session_id', s.id, 'number', t.number,
+        'checkpoint', s.checkpoints + 1, 'ordinal', s.ordinal + v_count));
+    RETURN true;
+END
+$$;
+
+-- Writes the ledger lines of a turn's model calls; what they cost together.
+CREATE FUNCTION charge_calls(p_turn turns, p_calls jsonb) RETURNS numeric
+    LANGUAGE plpgsql AS $$
+DECLARE
+    c record;
+    v_sum numeric := 0;
+BEGIN
+    FOR c IN SELECT * FROM jsonb_to_recordset(p_calls) AS r (purpose text, model text, price_version text, input_tokens bigint,
+                                                            cached_tokens bigint, output_tokens bigint, cost numeric) LOOP
+        PERFORM record_usage(p_turn.user_id, p_turn.session_id, p_turn.id, c.purpose, c.model, c.price_version, c.input_tokens,
+                             c.cached_tokens, c.output_tokens, c.cost);
+        v_sum := v_sum + c.cost;
+    END LOOP;
+    RETURN v_sum;
+END
+$$;
+
+-- Ends a turn without an answer: `p_status` failed or cancelled. What the model calls cost is charged all the same, and what the user
+-- wrote stays. False where the turn is no longer `p_owner`'s.
+CREATE FUNCTION end_turn(
+    p_turn_id uuid, p_owner uuid, p_status text, p_code text, p_message text, p_partial text, p_calls jsonb
+) RETURNS boolean
+    LANGUAGE plpgsql AS $$
+DECLARE
+    t turns;
+    v_cost numeric;
+BEGIN
+    SELECT * INTO t FROM turns WHERE id = p_turn_id;
+    PERFORM FROM agent_sessions WHERE id = t.session_id FOR NO KEY UPDATE;
+    UPDATE turns SET status = p_status, finished_at = now(), error_code = p_code, error_message = p_message, partial = p_partial,
+        lease_owner = NULL, lease_until = NULL
+    WHERE id = p_turn_id AND lease_owner = p_owner AND status = 'running';
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    v_cost := charge_calls(t, p_calls);
+    UPDATE agent_sessions SET cost = cost + v_cost, updated_at = now() WHERE id = t.session_id AND v_cost > 0;
+    PERFORM append_event(t.user_id, 'turn.' || p_status, 'turns/' || t.id, jsonb_strip_nulls(jsonb_build_object(
+        'session_id', t.session_id, 'number', t.number, 'code', p_code)));
+    RETURN true;
+END
+$$;
+
+-- Turns whose worker died: back in line, or failed after `p_attempts`. And turns that have waited so long that their message may be
+-- lost. Both are to be sent (again); `sent` tells them apart from those that failed.
+CREATE FUNCTION recover_turns(p_attempts integer, p_limit integer) RETURNS TABLE (
+    id uuid, user_id text, session_id uuid, attempt integer, outcome text
+)
+    LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    t record;
+BEGIN
+    FOR t IN
+        SELECT turns.* FROM turns JOIN agent_sessions s ON s.id = turns.session_id
+        WHERE turns.status = 'running' AND turns.lease_until < now()
+        ORDER BY turns.lease_until LIMIT p_limit FOR UPDATE OF s SKIP LOCKED
+    LOOP
+        outcome := CASE WHEN t.cancel_requested THEN 'cancelled' WHEN t.attempt < p_attempts THEN 'queued' ELSE 'failed' END;
+        UPDATE turns SET status = outcome, lease_owner = NULL, lease_until = NULL,
+            queued_at = CASE WHEN outcome = 'queued' THEN now() ELSE queued_at END,
+            finished_at = CASE WHEN outcome <> 'queued' THEN now() END,
+            error_code = CASE WHEN outcome = 'failed' THEN 'worker_lost' END,
+            error_message = CASE WHEN outcome = 'failed' THEN 'Its worker stopped unexpectedly several times. Retry the turn.' END
+        WHERE turns.id = t.id AND turns.status = 'running' AND turns.lease_until < now();
+        CONTINUE WHEN NOT FOUND;
+        PERFORM append_event(t.user_id, 'turn.' || CASE WHEN outcome = 'queued' THEN 'retrying' ELSE outcome END, 'turns/' || t.id,
+            jsonb_build_object('session_id', t.session_id, 'number', t.number, 'code', 'worker_lost', 'attempt', t.attempt));
+        id := t.id; user_id := t.user_id; session_id := t.session_id; attempt := t.attempt;
+        RETURN NEXT;
+    END LOOP;
+    RETURN QUERY
+        UPDATE turns SET queued_at = now()
+        WHERE turns.id IN (SELECT q.id FROM turns q JOIN agent_sessions s ON s.id = q.session_id
+                           WHERE q.status = 'queued' AND q.queued_at < now() - interval '1 minute' AND s.status = 'active'
+                           ORDER BY q.queued_at LIMIT p_limit FOR UPDATE OF q SKIP LOCKED)
+        RETURNING turns.id, turns.user_id, turns.session_id, turns.attempt, 'queued';
+END
+$$;
+
+-- Lifecycle ------------------------------------------------------------------------------------------------------------
+
+-- Moves a session to `p_status`; the guard raises SP003 where that is not legal. One that ends takes its waiting turns with it and
+-- asks a running one to stop. False: there is no such session.
+CREATE FUNCTION move_session(p_session_id uuid, p_status text, p_reason text) RETURNS boolean
+    LANGUAGE plpgsql AS $$
+DECLARE
+    t turns;
+BEGIN
+    PERFORM FROM agent_sessions WHERE id = p_session_id FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    IF p_status NOT IN ('active', 'paused') THEN
+        UPDATE turns SET cancel_requested = true WHERE session_id = p_session_id AND status = 'running';
+        FOR t IN UPDATE turns SET status = 'cancelled', finished_at = now(), error_code = 'session_ended',
+                     error_message = 'Its session ended before it was worked on.'
+                 WHERE session_id = p_session_id AND status = 'queued' RETURNING * LOOP
+            PERFORM append_event(t.user_id, 'turn.cancelled', 'turns/' || t.id,
+                jsonb_build_object('session_id', t.session_id, 'number', t.number, 'code', 'session_ended'));
+        END LOOP;
+    END IF;
+    UPDATE agent_sessions SET status = p_status, status_reason = p_reason, updated_at = now(),
+        expires_at = now() + make_interval(secs => idle_seconds)
+    WHERE id = p_session_id AND status <> p_status;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'The session is % already.', p_status USING ERRCODE = 'SP003', DETAIL = legal_moves(p_status);
+    END IF;
+    RETURN true;
+END
+$$;
+
+-- Ends sessions that nobody has used for as long as they allow.
+CREATE FUNCTION expire_sessions(p_limit integer) RETURNS integer
+    LANGUAGE plpgsql AS $$
+DECLARE
+    v_id    uuid;
+    v_count integer := 0;
+BEGIN
+    FOR v_id IN
+        SELECT id FROM agent_sessions s
+        WHERE status IN ('initializing', 'active', 'paused') AND expires_at < now()
+          AND NOT EXISTS (SELECT FROM turns t WHERE t.session_id = s.id AND t.status IN ('queued', 'running') AND s.status = 'active')
+        ORDER BY expires_at LIMIT p_limit FOR NO KEY UPDATE SKIP LOCKED
+    LOOP
+        PERFORM move_session(v_id, 'expired', 'idle');
+        v_count := v_count + 1;
+    END LOOP;
+    RETURN v_count;
+END
+$$;
+
+-- Puts a session's head back to a place on a line: what came after stays on its own branch, and a checkpoint marks the move.
+-- Raises SP003 while turns wait or run, or where the session has ended. The number of the new checkpoint.
+CREATE FUNCTION rewind_session(p_session_id uuid, p_branch_id uuid, p_ordinal integer, p_new_branch_id uuid, p_event text, p_data jsonb)
+    RETURNS integer
+    LANGUAGE plpgsql AS $$
+DECLARE
+    s agent_sessions;
+BEGIN
+    SELECT * INTO s FROM agent_sessions WHERE id = p_session_id FOR NO KEY UPDATE;
+    IF s.status NOT IN ('active', 'paused') THEN
+        RAISE EXCEPTION 'A session that is % cannot go back. Fork it instead.', s.status
+            USING ERRCODE = 'SP003', DETAIL = legal_moves(s.status);
+    END IF;
+    IF EXISTS (SELECT FROM turns WHERE session_id = p_session_id AND status IN ('queued', 'running')) THEN
+        RAISE EXCEPTION 'A turn is queued or running. Wait for it or cancel it.'
+            USING ERRCODE = 'SP003', DETAIL = legal_moves(s.status);
+    END IF;
+    INSERT INTO branches (id, user_id, session_id, parent_id, parent_ordinal)
+    VALUES (p_new_branch_id, s.user_id, s.id, p_branch_id, p_ordinal);
+    UPDATE agent_sessions SET branch_id = p_new_branch_id, ordinal = p_ordinal, checkpoints = checkpoints + 1, updated_at = now()
+    WHERE id = s.id;
+    INSERT INTO session_checkpoints (session_id, number, ordinal, branch_id, user_id)
+    VALUES (s.id, s.checkpoints + 1, p_ordinal, p_new_branch_id, s.user_id);
+    PERFORM append_event(s.user_id, p_event, 'sessions/' || s.id, p_data || jsonb_build_object('checkpoint', s.checkpoints + 1));
+    RETURN s.checkpoints + 1;
+END
+$$;
+
+-- A new session that goes on from a checkpoint of another, in the same conversation. It copies no message. No row: no such
+-- checkpoint. A session that has ended can be forked; the fork is active.
+CREATE FUNCTION fork_session(p_session_id uuid, p_number integer, p_new_id uuid, p_branch_id uuid) RETURNS SETOF agent_sessions
+    LANGUAGE plpgsql AS $$
+DECLARE
+    s agent_sessions;
+    c session_checkpoints;
+BEGIN
+    SELECT * INTO s FROM agent_sessions WHERE id = p_session_id;
+    SELECT * INTO c FROM session_checkpoints WHERE session_id = p_session_id AND number = p_number;
+    IF c.session_id IS NULL THEN
+        RETURN;
+    END IF;
+    s.parent_session_id := s.id;
+    s.id := p_new_id;
+    s.branch_id := p_branch_id;
+    s.ordinal := c.ordinal;
+    s.status := CASE WHEN s.status = 'initializing' THEN s.status ELSE 'active' END;
+    s.status_reason := NULL;
+    s.checkpoints := 0;
+    s.turns := 0;
+    s.cost := 0;
+    s.created_at := now();
+    s.updated_at := now();
+    s.expires_at := now() + make_interval(secs => s.idle_seconds);
+    INSERT INTO agent_sessions SELECT s.*;
+    INSERT INTO branches (id, user_id, session_id, parent_id, parent_ordinal)
+    VALUES (p_branch_id, s.user_id, p_new_id, c.branch_id, c.ordinal);
+    INSERT INTO session_checkpoints (session_id, number, ordinal, branch_id, user_id) VALUES (p_new_id, 0, c.ordinal, p_branch_id, s.user_id);
+    INSERT INTO session_status_changes (session_id, user_id, to_status, reason) VALUES (p_new_id, s.user_id, s.status, 'fork');
+    UPDATE conversations SET last_activity_at = now() WHERE id = s.conversation_id;
+    PERFORM append_event(s.user_id, 'session.created', 'sessions/' || p_new_id, jsonb_build_object('status', s.status,
+        'conversation_id', s.conversation_id, 'template_id', s.template_id, 'template_version', s.template_version,
+        'parent_session_id', p_session_id, 'checkpoint', p_number));
+    RETURN NEXT s;
+END
+$$;
