@@ -13,8 +13,7 @@ from dataclasses import dataclass
 import typer
 from rich.console import Console
 
-from local import config as configuration
-from local import processes, tools
+from local import config as configuration, processes, tools
 from local.config import Config
 from local.failures import LocalError
 

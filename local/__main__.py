@@ -7,8 +7,7 @@ import sys
 
 from rich.console import Console
 
-from local import config as configuration
-from local import runner
+from local import config as configuration, runner
 from local.failures import LocalError
 
 

@@ -16,8 +16,7 @@ from dotpromptz._helpers import register_all_helpers
 from dotpromptz._parse import identify_frontmatter, to_messages
 from dotpromptz._picoschema import picoschema_to_json_schema
 from dotpromptz_handlebars import EscapeFunction, Handlebars, HelperOptions
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
+from hypothesis import example, given, settings, strategies as st
 
 from spandrel.errors import TemplateInvalidError
 from spandrel.templates.input_schema import InputSchema

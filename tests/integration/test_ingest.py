@@ -14,9 +14,7 @@ import pytest
 
 from spandrel.database import Database
 from spandrel.errors import EmbeddingRejectedError, EmbeddingUnavailableError, NotFoundError
-from spandrel.knowledge.ingest import embed as embed_stage
-from spandrel.knowledge.ingest import ingest as ingest_module
-from spandrel.knowledge.ingest import store as store_stage
+from spandrel.knowledge.ingest import embed as embed_stage, ingest as ingest_module, store as store_stage
 from spandrel.knowledge.ingest.ingest import MAX_ATTEMPTS, Ingest, Outcome
 from spandrel.knowledge.ingest.models import IngestTask
 from spandrel.knowledge.ingest.notifications import parse_notification, retry_message

@@ -94,47 +94,59 @@ def _number(env: Mapping[str, str], name: str, default: int) -> int:
 def load(env: Mapping[str, str] | None = None) -> Settings:
     """Reads `env` (the process environment by default). Raises `SettingsError` naming the variable at fault."""
     env = os.environ if env is None else env
-    url, host = env.get("SPANDREL_DATABASE_URL") or None, env.get("SPANDREL_DATABASE_HOST") or None
-    if url is None and host is None:
-        raise SettingsError("set SPANDREL_DATABASE_URL, or SPANDREL_DATABASE_HOST for IAM authentication")
     region = env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION") or "us-east-1"
     return Settings(
-        database=DatabaseSettings(
-            url=url,
-            host=host,
-            port=_number(env, "SPANDREL_DATABASE_PORT", 5432),
-            name=env.get("SPANDREL_DATABASE_NAME") or "spandrel",
-            region=region,
-            proxy=env.get("SPANDREL_DATABASE_PROXY", "").lower() == "true",
-            ssl_root_cert=env.get("SPANDREL_DATABASE_SSL_ROOT_CERT") or "/opt/certs/rds.pem",
-            admin_secret_arn=env.get("SPANDREL_DATABASE_ADMIN_SECRET_ARN") or None,
-        ),
-        embedding=EmbeddingSettings(
-            model=env.get("SPANDREL_EMBEDDING_MODEL") or "text-embedding-3-small",
-            dimensions=_number(env, "SPANDREL_EMBEDDING_DIMENSIONS", 1536),
-            base_url=env.get("OPENAI_BASE_URL") or None,
-            api_key=env.get("OPENAI_API_KEY") or None,
-            api_key_secret_arn=env.get("SPANDREL_OPENAI_SECRET_ARN") or None,
-            timeout=float(_number(env, "SPANDREL_EMBEDDING_TIMEOUT_SECONDS", 20)),
-        ),
+        database=_database(env, region),
+        embedding=_embedding(env),
         storage=StorageSettings(
             bucket=env.get("SPANDREL_BUCKET", ""),
             queue_url=env.get("SPANDREL_DOCUMENT_QUEUE_URL", ""),
             max_upload_bytes=_number(env, "SPANDREL_MAX_UPLOAD_BYTES", 50 * 1024 * 1024),
             link_seconds=_number(env, "SPANDREL_LINK_SECONDS", 900),
         ),
-        chat=ChatSettings(
-            model=env.get("SPANDREL_CHAT_MODEL") or "gpt-5.6-luna",
-            base_url=env.get("OPENAI_BASE_URL") or None,
-            api_key=env.get("OPENAI_API_KEY") or None,
-            api_key_secret_arn=env.get("SPANDREL_OPENAI_SECRET_ARN") or None,
-            timeout=float(_number(env, "SPANDREL_CHAT_TIMEOUT_SECONDS", 60)),
-            context_tokens=_number(env, "SPANDREL_CHAT_CONTEXT_TOKENS", 128_000),
-        ),
+        chat=_chat(env),
         turn_queue=TurnQueueSettings(
             url=env.get("SPANDREL_TURN_QUEUE_URL", ""),
             region=region,
             endpoint_url=env.get("AWS_ENDPOINT_URL") or None,
         ),
         prices=env.get("SPANDREL_PRICES") or None,
+    )
+
+
+def _database(env: Mapping[str, str], region: str) -> DatabaseSettings:
+    url, host = env.get("SPANDREL_DATABASE_URL") or None, env.get("SPANDREL_DATABASE_HOST") or None
+    if url is None and host is None:
+        raise SettingsError("set SPANDREL_DATABASE_URL, or SPANDREL_DATABASE_HOST for IAM authentication")
+    return DatabaseSettings(
+        url=url,
+        host=host,
+        port=_number(env, "SPANDREL_DATABASE_PORT", 5432),
+        name=env.get("SPANDREL_DATABASE_NAME") or "spandrel",
+        region=region,
+        proxy=env.get("SPANDREL_DATABASE_PROXY", "").lower() == "true",
+        ssl_root_cert=env.get("SPANDREL_DATABASE_SSL_ROOT_CERT") or "/opt/certs/rds.pem",
+        admin_secret_arn=env.get("SPANDREL_DATABASE_ADMIN_SECRET_ARN") or None,
+    )
+
+
+def _embedding(env: Mapping[str, str]) -> EmbeddingSettings:
+    return EmbeddingSettings(
+        model=env.get("SPANDREL_EMBEDDING_MODEL") or "text-embedding-3-small",
+        dimensions=_number(env, "SPANDREL_EMBEDDING_DIMENSIONS", 1536),
+        base_url=env.get("OPENAI_BASE_URL") or None,
+        api_key=env.get("OPENAI_API_KEY") or None,
+        api_key_secret_arn=env.get("SPANDREL_OPENAI_SECRET_ARN") or None,
+        timeout=float(_number(env, "SPANDREL_EMBEDDING_TIMEOUT_SECONDS", 20)),
+    )
+
+
+def _chat(env: Mapping[str, str]) -> ChatSettings:
+    return ChatSettings(
+        model=env.get("SPANDREL_CHAT_MODEL") or "gpt-5.6-luna",
+        base_url=env.get("OPENAI_BASE_URL") or None,
+        api_key=env.get("OPENAI_API_KEY") or None,
+        api_key_secret_arn=env.get("SPANDREL_OPENAI_SECRET_ARN") or None,
+        timeout=float(_number(env, "SPANDREL_CHAT_TIMEOUT_SECONDS", 60)),
+        context_tokens=_number(env, "SPANDREL_CHAT_CONTEXT_TOKENS", 128_000),
     )

@@ -74,10 +74,8 @@ def successes(kb: KnowledgeBase) -> dict[str, Answer]:
         "search": call("POST", "/v1/search", body={"query": "whales", "filter": {"year": 1851}}),
         "get_usage": call("GET", "/v1/usage"),
         "put_budget": call("PUT", "/v1/budgets/day", body={"warn_at": "1", "stop_at": "2.50"}),
-        "put_session_budget": call("PUT", f"/v1/sessions/{ready}/budget", body={"stop_at": "2"}),
         "list_budgets": call("GET", "/v1/budgets"),
         "delete_budget": call("DELETE", "/v1/budgets/day"),
-        "delete_session_budget": call("DELETE", f"/v1/sessions/{ready}/budget"),
         "delete_document": call("DELETE", f"/v1/documents/{ready}"),
         "delete_collection": call("DELETE", f"/v1/collections/{collection}"),
         "get_health": call("GET", "/v1/health", user=None),
@@ -87,7 +85,13 @@ def successes(kb: KnowledgeBase) -> dict[str, Answer]:
 
 def test_every_operation_answers_as_the_contract_says(kb: KnowledgeBase) -> None:
     answers = successes(kb)
-    assert answers.keys() == operations().keys()
+    elsewhere = {"sessions", "turns", "conversations", "prompts", "templates"}  # each has a file of its own
+    here = {
+        name
+        for name, (_, path, operation) in operations().items()
+        if not elsewhere & {*operation["tags"], *path.split("/")}
+    }
+    assert answers.keys() == here
     for name, answer in answers.items():
         assert 200 <= answer.status < 300, (name, answer.text)
         assert str(answer.status) in operations()[name][2]["responses"], name

@@ -18,6 +18,9 @@ from tests.support.studio import Studio
 pytestmark = pytest.mark.usefixtures("wired")
 
 
+ANSWERED: set[str] = set()
+
+
 def asked(operation_id: str, body: object = None, expect: int | None = None, **place: Any) -> Any:
     """The answer to an operation, held to the contract."""
     method, path, operation = operations()[operation_id]
@@ -33,6 +36,7 @@ def asked(operation_id: str, body: object = None, expect: int | None = None, **p
     wanted = expect or next(int(status) for status in operation["responses"] if status.isdigit())
     assert answer.status == wanted, answer.text
     validate(operation_id, answer)
+    ANSWERED.add(operation_id)
     return answer.json if answer.text else None
 
 
@@ -100,7 +104,14 @@ def test_every_operation_answers_as_the_contract_says(studio: Studio, session: d
     asked("list_conversations", search="one")
     asked("get_conversation", **there)
     asked("change_conversation", {"title": "Greetings", "archived": True}, **there)
+    waiting = asked("create_session", {"template": {"id": str(studio.template())}})
+    asked("give_session_variables", {"variables": {"name": "Bo"}}, session_id=waiting["id"])
+    asked("generate_prompt", {"template": {"id": str(studio.template())}, "variables": {"name": "Bo"}})
+    asked("put_session_budget", {"stop_at": "2"}, **here)
+    asked("delete_session_budget", **here)
     asked("delete_conversation", **there)
+    mine = {"sessions", "turns", "conversations", "prompts"}
+    assert {name for name, (_, path, _) in operations().items() if mine & set(path.split("/"))} <= ANSWERED
     asked("get_session", expect=404, **here)
 
 

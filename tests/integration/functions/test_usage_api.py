@@ -13,6 +13,7 @@ from spandrel.usage.models import Cost, ModelCall
 from spandrel.usage.store import record
 from tests.support.api import call, validate
 from tests.support.knowledge import ADA, KnowledgeBase
+from tests.support.studio import Studio
 
 SESSION = uuid4()
 
@@ -83,12 +84,15 @@ def test_a_budget_is_put_listed_replaced_and_removed() -> None:
     assert call("GET", "/v1/budgets").json["items"] == []
 
 
-def test_a_session_s_budget_is_its_own() -> None:
-    made = call("PUT", f"/v1/sessions/{SESSION}/budget", body={"stop_at": "12.5"})
+def test_a_session_s_budget_is_its_own(studio: Studio) -> None:
+    session_id = studio.begin().id
+    studio.say(session_id, "Hello!", "Good day.")
+    made = call("PUT", f"/v1/sessions/{session_id}/budget", body={"stop_at": "0.00001"})
     validate("put_session_budget", made)
-    assert (made.json["session_id"], made.json["period"], made.json["exhausted"]) == (str(SESSION), "total", True)
+    assert (made.json["session_id"], made.json["period"], made.json["exhausted"]) == (str(session_id), "total", True)
     assert call("DELETE", "/v1/budgets/total").status == 404
-    assert call("DELETE", f"/v1/sessions/{SESSION}/budget").status == 204
+    assert call("DELETE", f"/v1/sessions/{session_id}/budget").status == 204
+    assert call("PUT", f"/v1/sessions/{SESSION}/budget", body={"stop_at": "1"}).status == 404
 
 
 def test_budgets_are_paged() -> None:

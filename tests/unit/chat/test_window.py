@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from spandrel.chat.store import PastMessage
 from spandrel.chat.window import FRAME_TOKENS, fit, transcript

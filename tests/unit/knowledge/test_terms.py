@@ -3,8 +3,7 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from spandrel.knowledge.stopwords import LANGUAGES, stop_words
 from spandrel.knowledge.terms import DIMENSIONS, K1, REFERENCE_LENGTH, Analyzer, B, analyzer, query_terms, weigh

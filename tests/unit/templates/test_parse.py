@@ -6,8 +6,7 @@ from uuid import UUID
 
 import msgspec
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
+from hypothesis import example, given, strategies as st
 from msgspec import UNSET
 
 from spandrel.errors import TemplateInvalidError

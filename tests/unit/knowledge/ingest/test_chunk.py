@@ -5,8 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from spandrel.knowledge.ingest import pack
 from spandrel.knowledge.ingest.chunk import Chunk, chunk, content_hash

@@ -7,8 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from spandrel.knowledge.ingest import tokens
 from spandrel.knowledge.ingest.tokens import TokenMap, VocabularyError, count, encode

@@ -12,8 +12,7 @@ import pytest
 from spandrel import errors
 from spandrel.knowledge.ingest import parse as package
 from spandrel.knowledge.ingest.parse import parse
-from tests.corpus import docx as word
-from tests.corpus import pdf as portable
+from tests.corpus import docx as word, pdf as portable
 
 PDF = portable.pdf([["A line of text."]])
 DOCX = word.docx(word.paragraph("A line of text."))

@@ -6,23 +6,29 @@ error to an RFC 9457 problem details object.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
-
-class SpandrelError(Exception):
-    """Something went wrong on our side. Try again; if it persists, look the request id up in the logs."""
-
-    code: ClassVar[str] = "internal_error"
-    status: ClassVar[int] = 500
-
-    def __init__(self, detail: str | None = None, **members: Any) -> None:
-        super().__init__(detail or self.title())
-        self.detail = detail or self.title()
-        self.members = members
-
-    @classmethod
-    def title(cls) -> str:
-        return (cls.__doc__ or cls.__name__).strip().split("\n\n")[0].replace("\n    ", " ")
+from spandrel.errors.base import SpandrelError as SpandrelError
+from spandrel.errors.documents import (
+    DocumentDamagedError as DocumentDamagedError,
+    DocumentEmptyError as DocumentEmptyError,
+    DocumentEncryptedError as DocumentEncryptedError,
+    DocumentError as DocumentError,
+    DocumentLimitError as DocumentLimitError,
+    DocumentTooLargeError as DocumentTooLargeError,
+    DocumentTypeMismatchError as DocumentTypeMismatchError,
+    DocumentTypeUnsupportedError as DocumentTypeUnsupportedError,
+    DocumentWorkerLostError as DocumentWorkerLostError,
+)
+from spandrel.errors.models import (
+    ContextTooLongError as ContextTooLongError,
+    ModelAnswerInvalidError as ModelAnswerInvalidError,
+    ModelConfigError as ModelConfigError,
+    ModelError as ModelError,
+    ModelRateLimitedError as ModelRateLimitedError,
+    ModelRejectedError as ModelRejectedError,
+    ModelUnavailableError as ModelUnavailableError,
+)
 
 
 class InvalidRequestError(SpandrelError):
@@ -120,61 +126,6 @@ class EmbeddingRejectedError(SpandrelError):
     status = 502
 
 
-class ModelError(SpandrelError):
-    """The language model gave no answer. Try again; if it persists, look the request id up in the logs."""
-
-    code = "model_error"
-    status = 502
-    retryable: ClassVar[bool] = False
-
-    def __init__(self, detail: str | None = None, *, retry_after: float | None = None, **members: Any) -> None:
-        super().__init__(detail, **members)
-        self.retry_after = retry_after
-
-
-class ModelUnavailableError(ModelError):
-    """The language model cannot be reached or does not answer in time. Try again shortly."""
-
-    code = "model_unavailable"
-    status = 503
-    retryable = True
-
-
-class ModelRateLimitedError(ModelError):
-    """The language model's provider is over its limits. Try again a little later."""
-
-    code = "model_rate_limited"
-    status = 429
-    retryable = True
-
-
-class ModelRejectedError(ModelError):
-    """The language model's provider refused the request. Check the model's name, the API key and its quota."""
-
-    code = "model_rejected"
-
-
-class ModelConfigError(ModelError):
-    """The model's configuration has an entry that is unknown or out of range."""
-
-    code = "model_config_invalid"
-    status = 422
-
-
-class ContextTooLongError(ModelError):
-    """The conversation is longer than the model can read. Start a new session, or choose a model that reads more."""
-
-    code = "context_too_long"
-    status = 422
-
-
-class ModelAnswerInvalidError(ModelError):
-    """The language model sent an answer that cannot be used: broken off, empty or malformed. Try again."""
-
-    code = "model_answer_invalid"
-    retryable = True
-
-
 class BudgetExceededError(SpandrelError):
     """A budget is used up. Raise it, or wait for its next period."""
 
@@ -217,61 +168,6 @@ class PromptTooLargeError(SpandrelError):
 
     code = "prompt_too_large"
     status = 422
-
-
-class DocumentError(SpandrelError):
-    """The document cannot be ingested. Its owner sees this code and sentence."""
-
-    code = "document_unreadable"
-    status = 422
-
-
-class DocumentEmptyError(DocumentError):
-    """No text was found in the document. If it is a scan, run text recognition (OCR) on it and upload the result."""
-
-    code = "no_text"
-
-
-class DocumentTooLargeError(DocumentError):
-    """The document is larger than this deployment accepts. Split it and upload the parts."""
-
-    code = "too_large"
-
-
-class DocumentTypeMismatchError(DocumentError):
-    """The file's content is not what its name says it is. Upload it with the right extension."""
-
-    code = "type_mismatch"
-
-
-class DocumentTypeUnsupportedError(DocumentError):
-    """This file type is not supported. Upload text, Markdown, HTML, PDF, DOCX, CSV or JSON."""
-
-    code = "type_unsupported"
-
-
-class DocumentEncryptedError(DocumentError):
-    """The document is protected by a password. Remove the protection and upload it again."""
-
-    code = "encrypted"
-
-
-class DocumentDamagedError(DocumentError):
-    """The file is damaged or incomplete and cannot be read. Open it, save it anew and upload it again."""
-
-    code = "damaged"
-
-
-class DocumentLimitError(DocumentError):
-    """Reading the document took more memory or time than is allowed. Split it or simplify it and upload it again."""
-
-    code = "resource_limit"
-
-
-class DocumentWorkerLostError(DocumentError):
-    """Processing stopped unexpectedly several times. Retry; if it fails again, split the document."""
-
-    code = "worker_lost"
 
 
 def problem(error: SpandrelError, *, instance: str | None = None) -> dict[str, Any]:
