@@ -73,8 +73,8 @@ def build_openapi(app: FastAPI) -> dict[str, Any]:
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
     schemas["Problem"] = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-    lean = [kind for operation in LEAN for kind in (operation.request, operation.answer)]
-    structs = components(*lean, Saved, TemplatePage, Validation, VersionDiff, VersionPage)
+    schemas |= components(*(kind for operation in LEAN for kind in (operation.request, operation.answer)))
+    structs = components(Saved, TemplatePage, Validation, VersionDiff, VersionPage)
     if twice := schemas.keys() & structs.keys():
         raise ValueError(f"two types have the name {twice}")
     schemas |= structs
