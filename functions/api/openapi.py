@@ -15,8 +15,6 @@ from spandrel.prompts.models import PromptAnswer, PromptRequest
 from spandrel.sessions.models import SessionAnswer, SessionRequest
 from spandrel.templates.models import Saved, TemplatePage, Validation, VersionDiff, VersionPage
 
-ANSWERED_BY_BOTH = {"CapabilityMatch", "Confidence", "Passage", "Reason", "VariableBinding"}
-"""Types that the lean functions and FastAPI's routes answer with."""
 PUBLIC = {"get_health", "get_openapi"}
 _SCHEMA = "#/components/schemas/{name}"
 _DESCRIPTION = """Serverless backend for AI agents. Every error is an RFC 9457 problem with a stable `code`."""
@@ -75,9 +73,9 @@ def build_openapi(app: FastAPI) -> dict[str, Any]:
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
     schemas["Problem"] = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-    lean = [kind for operation in LEAN for kind in (operation.request, operation.answer)]
-    structs = components(*lean, Saved, TemplatePage, Validation, VersionDiff, VersionPage)
-    if twice := (schemas.keys() & structs.keys()) - ANSWERED_BY_BOTH:
+    schemas |= components(*(kind for operation in LEAN for kind in (operation.request, operation.answer)))
+    structs = components(Saved, TemplatePage, Validation, VersionDiff, VersionPage)
+    if twice := schemas.keys() & structs.keys():
         raise ValueError(f"two types have the name {twice}")
     schemas |= structs
     schemas |= {"GatewayFault": _GATEWAY_FAULT, "Filter": _FILTER, "FilterCondition": _CONDITION}
@@ -171,9 +169,9 @@ def _link(operations: list[dict[str, Any]]) -> None:
     made = {
         "create_collection": ("201", "collection_id", "$response.body#/id"),
         "create_documents": ("201", "document_id", "$response.body#/items/0/document/id"),
+        "create_template": ("201", "template_id", "$response.body#/template/id"),
         "create_session": ("201", "session_id", "$response.body#/id"),
         "ask_turn": ("202", "turn_id", "$response.body#/id"),
-        "create_template": ("201", "template_id", "$response.body#/template/id"),
     }
     for operation in operations:
         if operation["operationId"] not in made:

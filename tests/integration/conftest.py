@@ -32,6 +32,7 @@ MADE = (
     "conversations",
     "run_turn",
     "session_upkeep",
+    "templates",
     "schema_resource",
     "templates",
 )

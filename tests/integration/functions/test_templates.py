@@ -10,9 +10,10 @@ import pytest
 from psycopg import errors as pg
 
 from spandrel.errors import NotFoundError
+from spandrel.prompts.models import TemplateRef
+from spandrel.prompts.prepare import Prepare
 from spandrel.templates.bind import bind
 from spandrel.templates.render import render
-from spandrel.templates.store import Reference, find_usable
 from spandrel.templates.templates import Templates
 from tests.support.api import Answer, call
 from tests.support.knowledge import ADA, BOB, KnowledgeBase
@@ -414,9 +415,8 @@ def test_sources_that_cannot_be_stored_are_told_where() -> None:
 
 
 def prompt(kb: KnowledgeBase, template: str, label: str = "production", user: str = ADA, **values: Any) -> str:
-    with kb.app.transaction(user) as tx:
-        found = find_usable(tx, template, Reference(label=label))
-    messages = render(found.program, bind(found.structure, values).values, {})
+    compiled = Prepare(kb.app, lambda: kb.search).context(user, TemplateRef(name=template, label=label)).compiled
+    messages = render(compiled.program, bind(compiled.structure, values).values, {})
     return "".join(message.text for message in messages)
 
 
@@ -430,14 +430,9 @@ input:
   default: {people: [{name: Ü, age: 1.5}]}
 ---
 {{#each people as |p i|}}{{i}}{{p.name}}{{#if age}}{{age}}{{/if}}{{#unless @last}}, {{/unless}}{{/each}}"""
-    path = made(source=source)
+    made(source=source)
     assert prompt(kb, "greet") == "0Ü1.5"
     assert prompt(kb, "greet", people=[{"name": "a"}, {"name": "b"}]) == "0a, 1b"
-    with kb.app.transaction(ADA) as tx:
-        by_id = find_usable(tx, UUID(path.rsplit("/", 1)[1]))
-        by_number = find_usable(tx, "greet", Reference.of("1"))
-    assert by_id == by_number
-    assert (by_id.name, by_id.version) == ("greet", 1)
 
 
 def test_only_prompts_are_used_and_one_s_own_first(kb: KnowledgeBase) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
-from uuid import UUID
 
 import pytest
 
@@ -54,16 +53,6 @@ def own(answer: Answer) -> None:
     assert answer.status == 201
 
 
-def unspent(answer: Answer) -> None:
-    """A budget of the caller's own, beside what was spent by the other."""
-    assert (answer.status, answer.json["spent"]) == (200, "0")
-
-
-def no_usage(answer: Answer) -> None:
-    assert answer.status == 200
-    assert (answer.json["items"], answer.json["total"]["calls"]) == ([], 0)
-
-
 def refused(answer: Answer) -> None:
     """What it includes does not exist."""
     assert (answer.status, answer.code) == (422, "template_invalid")
@@ -75,11 +64,20 @@ def invalid(answer: Answer) -> None:
     assert [fault["code"] for fault in answer.json["errors"]] == ["unknown_partial"]
 
 
+def unspent(answer: Answer) -> None:
+    """A budget of the caller's own, beside what was spent by the other."""
+    assert (answer.status, answer.json["spent"]) == (200, "0")
+
+
+def no_usage(answer: Answer) -> None:
+    assert answer.status == 200
+    assert (answer.json["items"], answer.json["total"]["calls"]) == ([], 0)
+
+
 def public(answer: Answer) -> None:
     assert answer.status == 200
 
 
-PATHS = ("collection_id", "document_id", "template_id", "version", "label")
 Case = tuple[Callable[[Owned], dict[str, Any]], Callable[[Answer], None]]
 CASES: dict[str, list[Case]] = {
     "create_collection": [(lambda ada: {"body": {"name": f"{SECRET}s"}}, own)],
@@ -107,6 +105,27 @@ CASES: dict[str, list[Case]] = {
         (lambda ada: {"body": {"query": SECRET, "filter": {"kind": SECRET}}}, no_hits),
         (lambda ada: {"body": {"query": SECRET, "collections": [ada.collection]}}, foreign),
     ],
+    "create_template": [
+        (lambda ada: {"body": {"name": f"{SECRET}-prompt", "source": "mine"}}, own),
+        (lambda ada: {"body": {"name": "thief", "source": f"{{{{> {SECRET}}}}}"}}, refused),
+    ],
+    "list_templates": [(lambda ada: {}, empty), (lambda ada: {"query": {"name_prefix": SECRET}}, empty)],
+    "validate_template": [(lambda ada: {"body": {"source": f"{{{{> {SECRET}}}}}"}}, invalid)],
+    "get_template": [(lambda ada: {"template_id": ada.template}, foreign)],
+    "update_template": [(lambda ada: {"template_id": ada.template, "body": {"visibility": "shared"}}, foreign)],
+    "delete_template": [(lambda ada: {"template_id": ada.template}, foreign)],
+    "save_template_version": [(lambda ada: {"template_id": ada.template, "body": {"source": "mine"}}, foreign)],
+    "list_template_versions": [(lambda ada: {"template_id": ada.template}, foreign)],
+    "get_template_version": [
+        (lambda ada: {"template_id": ada.template, "version": "1"}, foreign),
+        (lambda ada: {"template_id": ada.template, "version": "production"}, foreign),
+    ],
+    "diff_template_versions": [(lambda ada: {"template_id": ada.template, "query": {"from": "1"}}, foreign)],
+    "set_template_label": [
+        (lambda ada: {"template_id": ada.template, "label": "mine", "body": {"version": 1}}, foreign),
+        (lambda ada: {"template_id": ada.template, "label": "production", "body": {"version": 1}}, foreign),
+    ],
+    "remove_template_label": [(lambda ada: {"template_id": ada.template, "label": "canary"}, foreign)],
     "generate_prompt": [(lambda ada: {"body": {"template": {"id": ada.template}}}, foreign)],
     "create_session": [
         (lambda ada: {"body": {"template": {"id": ada.template}}}, foreign),
@@ -155,27 +174,6 @@ CASES: dict[str, list[Case]] = {
     "delete_budget": [(lambda ada: {"period": "total"}, foreign)],
     "put_session_budget": [(lambda ada: {"session_id": ada.session, "body": {"stop_at": "7"}}, foreign)],
     "delete_session_budget": [(lambda ada: {"session_id": ada.session}, foreign)],
-    "create_template": [
-        (lambda ada: {"body": {"name": f"{SECRET}-prompt", "source": "mine"}}, own),
-        (lambda ada: {"body": {"name": "thief", "source": f"{{{{> {SECRET}}}}}"}}, refused),
-    ],
-    "list_templates": [(lambda ada: {}, empty), (lambda ada: {"query": {"name_prefix": SECRET}}, empty)],
-    "validate_template": [(lambda ada: {"body": {"source": f"{{{{> {SECRET}}}}}"}}, invalid)],
-    "get_template": [(lambda ada: {"template_id": ada.template}, foreign)],
-    "update_template": [(lambda ada: {"template_id": ada.template, "body": {"visibility": "shared"}}, foreign)],
-    "delete_template": [(lambda ada: {"template_id": ada.template}, foreign)],
-    "save_template_version": [(lambda ada: {"template_id": ada.template, "body": {"source": "mine"}}, foreign)],
-    "list_template_versions": [(lambda ada: {"template_id": ada.template}, foreign)],
-    "get_template_version": [
-        (lambda ada: {"template_id": ada.template, "version": "1"}, foreign),
-        (lambda ada: {"template_id": ada.template, "version": "production"}, foreign),
-    ],
-    "diff_template_versions": [(lambda ada: {"template_id": ada.template, "query": {"from": "1"}}, foreign)],
-    "set_template_label": [
-        (lambda ada: {"template_id": ada.template, "label": "mine", "body": {"version": 1}}, foreign),
-        (lambda ada: {"template_id": ada.template, "label": "production", "body": {"version": 1}}, foreign),
-    ],
-    "remove_template_label": [(lambda ada: {"template_id": ada.template, "label": "canary"}, foreign)],
     "get_health": [(lambda ada: {}, public)],
     "get_openapi": [(lambda ada: {}, public)],
 }
@@ -187,18 +185,17 @@ def ada(wired: KnowledgeBase, studio: Studio) -> Owned:
     document = wired.add(collection, f"The {SECRET} sings.", name=f"{SECRET}.md", attributes={"kind": SECRET})
     failed = wired.announce(collection)
     wired.upload(failed, " ")
-    template = call("POST", "/v1/templates", body={"name": f"{SECRET}-prompt", "source": f"{SECRET} {{{{name}}}}"})
+    template = studio.template(name=SECRET)
     call("POST", "/v1/templates", body={"name": SECRET, "kind": "partial", "source": f"{SECRET} sings"})
-    template_id = template.json["template"]["id"]
-    call("PUT", f"/v1/templates/{template_id}/labels/canary", body={"version": 1})
-    session = studio.begin(UUID(template_id), variables={"name": SECRET}, title=SECRET)
+    call("PUT", f"/v1/templates/{template}/labels/canary", body={"version": 1})
+    session = studio.begin(template, variables={"name": SECRET}, title=SECRET)
     turn = studio.say(session.id, f"What of the {SECRET}?", f"The {SECRET} sings.")
     budgets = Budgets(wired.app)
     for of_session in (None, session.id):
         budgets.put(ADA, "total", of_session, Decimal(1), Decimal(9))
     with wired.system.transaction() as tx:
         record(tx, ADA, ModelCall("turn", SECRET, 1, 0, 1, Cost(Decimal(5), "v"), session.id))
-    ids = (collection.id, document, failed, template_id, session.id, session.conversation_id, turn.id)
+    ids = (collection.id, document, failed, template, session.id, session.conversation_id, turn.id)
     return Owned(*map(str, ids))
 
 
@@ -239,7 +236,7 @@ def test_another_user_neither_sees_nor_changes_anything(
     place = {key: request.pop(key) for key in list(request) if f"{{{key}}}" in path}
     answer = call(method, path.format(**place), user=BOB, **request)
     holds(answer)
-    if SECRET not in str(request):  # or else it is what Bob himself said
+    if name not in ("create_collection", "create_template", "validate_template"):  # which say what Bob said himself
         assert SECRET not in answer.text
     assert everything(wired) == before
     assert not [message for message in wired.queue.messages if ada.collection in str(message)]

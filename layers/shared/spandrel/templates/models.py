@@ -172,14 +172,3 @@ class Validation(Struct, frozen=True, kw_only=True):
     valid: bool
     structure: Structure | None
     errors: list[Fault]
-
-
-class Usable(Struct, frozen=True, kw_only=True):
-    """What composing a prompt takes: one version with its program."""
-
-    template_id: UUID
-    name: str
-    version: int
-    hash: str
-    structure: Structure
-    program: list[Any]

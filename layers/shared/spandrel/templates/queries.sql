@@ -84,17 +84,6 @@ FROM template_versions v
 WHERE v.template_id = %(template_id)s AND (%(before)s::integer IS NULL OR v.version < %(before)s)
 ORDER BY v.version DESC LIMIT %(limit)s;
 
--- name: find_usable
--- By id, or by name: one's own before those that others share.
-SELECT t.id AS template_id, t.name, v.version, encode(v.hash, 'hex') AS hash, v.structure, v.program
-FROM templates t JOIN template_versions v ON v.template_id = t.id
-WHERE t.deleted_at IS NULL AND t.kind = 'prompt'
-  AND (t.id = %(template_id)s OR t.name = %(name)s)
-  AND v.version = coalesce(
-      %(version)s::integer,
-      (SELECT l.version FROM template_labels l WHERE l.template_id = t.id AND l.label = %(label)s))
-ORDER BY t.user_id = current_user_id() DESC, t.id LIMIT 1;
-
 -- name: update_template
 WITH changed AS (
     UPDATE templates

@@ -14,13 +14,11 @@ from spandrel.database import Transaction
 from spandrel.errors import NameTakenError, NotFoundError, ReadOnlyError
 from spandrel.sql import Queries
 from spandrel.templates.models import (
-    PRODUCTION,
     Kind,
     PartialSource,
     Structure,
     Template,
     TemplateVersion,
-    Usable,
     Visibility,
 )
 
@@ -124,18 +122,6 @@ def find_partial(tx: Transaction, name: str) -> PartialSource | None:
     """The production version of a partial: one's own, or else a shared one."""
     row = tx.execute(queries.find_partial, {"name": name}).fetchone()
     return PartialSource(**row) if row else None
-
-
-def find_usable(tx: Transaction, template: UUID | str, reference: Reference = Reference(label=PRODUCTION)) -> Usable:
-    """A prompt by its id or its name, with its program. Raises `NotFoundError`."""
-    by_id = isinstance(template, UUID)
-    parameters = {"template_id": template if by_id else None, "name": None if by_id else template}
-    row = tx.execute(
-        queries.find_usable, parameters | {"version": reference.version, "label": reference.label}
-    ).fetchone()
-    if row is None:
-        raise NotFoundError("There is no such template or version, or it is not yours.")
-    return Usable(**row | {"structure": msgspec.convert(row["structure"], Structure)})
 
 
 def move_label(tx: Transaction, template_id: UUID, label: str, version: int) -> None:
