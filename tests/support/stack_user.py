@@ -29,7 +29,8 @@ class StackUser:
 
     def __init__(self, stack: Any, token: str | None = None) -> None:
         self.stack = stack
-        self.token = token or stack.new_user()
+        self.username = f"{uuid4().hex[:12]}@example.com"
+        self.token = token or stack.token(self.username)
 
     def call(self, method: str, path: str, body: Any = None, *, status: int | None = None, **headers: str) -> Any:
         """The answer's JSON (None if it has no content), once its status is the expected one."""

@@ -171,9 +171,7 @@ class Transaction:
             self._exit_pipeline()
         with suppress(psycopg.Error):
             if not self._connection.closed:
-                # psycopg forgets what it prepared when it sees a ROLLBACK, and must: the server skipped what followed
-                # the fault, preparations among it. It looks at statements that are new to it only, hence the number.
-                self._connection.execute(b"ROLLBACK -- %d" % next(_ROLLBACKS))
+                self._connection.execute(_rollback())
 
     def _enter_pipeline(self) -> None:
         self._pipeline = self._connection.pipeline()
@@ -183,6 +181,13 @@ class Transaction:
         pipeline, self._pipeline = self._pipeline, None
         if pipeline is not None:
             pipeline.__exit__(None, None, None)
+
+
+def _rollback() -> bytes:
+    """psycopg forgets what it prepared when it sees a ROLLBACK, and must: the server skipped what followed the fault,
+    preparations among it. It looks only at statements that are new to it, hence the number.
+    """
+    return b"ROLLBACK -- %d" % next(_ROLLBACKS)
 
 
 def _dropped(connection: psycopg.Connection[Any]) -> bool:
