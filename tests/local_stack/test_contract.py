@@ -14,8 +14,8 @@ from tests.support.stack_user import StackUser
 
 SEED = "20"
 # A body may be legal by its schema and still be refused: an overlap that does not fit its size, a key used before,
-# a filter nested too deep, a template with faults, a warning above its limit, a stretch of time that ends before it begins. What the schema
-# says of everything else is held to.
+# a filter nested too deep, a template with faults, a warning above its limit, a stretch of time that ends before it
+# begins. What the schema says of everything else is held to.
 CONFIG = """
 continue-on-failure = true
 [[operations]]
