@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Path, Query
 from pydantic import AfterValidator, Field
@@ -22,7 +22,8 @@ def _storable(value: str) -> str:
 # Not held to the size here: the source's own fault says more, with its place.
 Source = Annotated[str, Field(max_length=1_000_000, description="A .prompt file: YAML front matter and body.")]
 TemplateName = Annotated[str, Field(pattern=NAME_PATTERN)]
-Description = Annotated[str, Field(max_length=2000), AfterValidator(_storable)]
+_STORABLE: dict[str, Any] = {"pattern": r"^[^\u0000]*$"}
+Description = Annotated[str, Field(max_length=2000, json_schema_extra=_STORABLE), AfterValidator(_storable)]
 LabelName = Annotated[str, Path(pattern=LABEL_PATTERN)]
 _REFERENCE = r"^([0-9]{1,9}|[a-z][a-z0-9_-]{0,49})$"
 VersionPath = Annotated[str, Path(pattern=_REFERENCE, description="A version's number, or a label.")]
