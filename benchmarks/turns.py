@@ -29,8 +29,8 @@ from spandrel.database import Database
 from spandrel.prompts.models import TemplateRef
 from spandrel.prompts.prepare import Prepare, User
 from spandrel.sessions.begin import BeginSession
+from spandrel.sessions.begin_models import SessionRequest
 from spandrel.sessions.messages import TurnTask
-from spandrel.sessions.models import SessionRequest
 from spandrel.sessions.turns import Turns
 from spandrel.templates.store import NewTemplate
 from spandrel.templates.templates import Templates

@@ -12,7 +12,7 @@ from functions.api.schemas import Problem
 from functions.api.structs import components
 from spandrel.knowledge.search.models import SearchAnswer, SearchRequest
 from spandrel.prompts.models import PromptAnswer, PromptRequest
-from spandrel.sessions.models import SessionAnswer, SessionRequest
+from spandrel.sessions.begin_models import SessionAnswer, SessionRequest
 from spandrel.templates.models import Saved, TemplatePage, Validation, VersionDiff, VersionPage
 
 PUBLIC = {"get_health", "get_openapi"}

@@ -7,7 +7,7 @@ from typing import Any
 from spandrel import http, wiring
 from spandrel.observability import count, logger, publish_metrics
 from spandrel.prompts.prepare import User
-from spandrel.sessions.models import SessionAnswer, SessionRequest
+from spandrel.sessions.begin_models import SessionAnswer, SessionRequest
 
 
 @logger.inject_lambda_context

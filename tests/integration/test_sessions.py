@@ -13,7 +13,7 @@ from spandrel.errors import IdempotencyMismatchError, NotFoundError, VariablesIn
 from spandrel.prompts.models import TemplateRef
 from spandrel.prompts.prepare import Prepare, User
 from spandrel.sessions.begin import BeginSession
-from spandrel.sessions.models import SessionRequest
+from spandrel.sessions.begin_models import SessionRequest
 from tests.support.flights import FlightCounter
 from tests.support.knowledge import ADA, BOB
 from tests.support.postgres import Cluster

@@ -14,10 +14,11 @@ from spandrel.prompts.generate import GeneratePrompt
 from spandrel.prompts.models import PromptAnswer, PromptRequest, TemplateRef
 from spandrel.prompts.prepare import Prepare, User
 from spandrel.sessions.begin import BeginSession
+from spandrel.sessions.begin_models import SessionAnswer, SessionRequest
 from spandrel.sessions.checkpoints import Checkpoints
 from spandrel.sessions.conversations import Conversations
 from spandrel.sessions.messages import TurnTask
-from spandrel.sessions.models import SaidMessage, Session, SessionAnswer, SessionRequest, Turn
+from spandrel.sessions.models import SaidMessage, Session, Turn
 from spandrel.sessions.sessions import Sessions
 from spandrel.sessions.turns import Turns
 from spandrel.sessions.upkeep import SessionUpkeep

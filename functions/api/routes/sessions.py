@@ -22,7 +22,8 @@ from functions.api.schemas_sessions import (
 )
 from spandrel import wiring
 from spandrel.idempotency.key import IdempotencyKey
-from spandrel.sessions.models import Checkpoint, Session, SessionStatus
+from spandrel.sessions.begin_models import SessionStatus
+from spandrel.sessions.models import Checkpoint, Session
 
 router = APIRouter(prefix="/sessions", tags=["sessions"])
 Number = Annotated[int, Path(ge=0, le=2**31 - 1)]

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 
 class SettingsError(Exception):
     """An environment variable is missing or has a value that cannot be used."""
 
 
-@dataclass(frozen=True, slots=True)
-class DatabaseSettings:
+class DatabaseSettings(msgspec.Struct, frozen=True):
     """Where Postgres is. Either `url` (local run, a database with its own passwords) or host, port and name with
     IAM.
     """
@@ -27,8 +27,7 @@ class DatabaseSettings:
     admin_secret_arn: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class EmbeddingSettings:
+class EmbeddingSettings(msgspec.Struct, frozen=True):
     """The embedding model and the provider's address (`base_url` None: the provider's own)."""
 
     model: str
@@ -39,8 +38,7 @@ class EmbeddingSettings:
     timeout: float
 
 
-@dataclass(frozen=True, slots=True)
-class ChatSettings:
+class ChatSettings(msgspec.Struct, frozen=True):
     """The language model that answers where nothing else is named, at the same provider as the embeddings.
 
     `timeout`: seconds without a byte after which a request is given up. `context_tokens`: what a request may hold.
@@ -54,8 +52,7 @@ class ChatSettings:
     context_tokens: int
 
 
-@dataclass(frozen=True, slots=True)
-class StorageSettings:
+class StorageSettings(msgspec.Struct, frozen=True):
     """The bucket of documents, the queue of the ingest function, and what a browser may upload (bytes)."""
 
     bucket: str
@@ -64,8 +61,7 @@ class StorageSettings:
     link_seconds: int
 
 
-@dataclass(frozen=True, slots=True)
-class TurnQueueSettings:
+class TurnQueueSettings(msgspec.Struct, frozen=True):
     """The FIFO queue of turns; `endpoint_url` where it is not the one that its own URL names."""
 
     url: str
@@ -73,8 +69,7 @@ class TurnQueueSettings:
     endpoint_url: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(msgspec.Struct, frozen=True):
     database: DatabaseSettings
     embedding: EmbeddingSettings
     storage: StorageSettings

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import msgspec
 
 from spandrel.database import Database
 from spandrel.errors import InvalidRequestError, NotFoundError
-from spandrel.knowledge.search.models import Hit, SearchRequest
-from spandrel.knowledge.search.search import Search
 from spandrel.prompts.cache import Lru, PromptCache, PromptKey
 from spandrel.prompts.capabilities import ToolRow
 from spandrel.prompts.compose import compose
@@ -22,6 +20,10 @@ from spandrel.sql import Queries
 from spandrel.templates.bind import Bindings, bind
 from spandrel.templates.models import Structure
 from spandrel.templates.render import render_text
+
+if TYPE_CHECKING:
+    from spandrel.knowledge.search.models import Hit
+    from spandrel.knowledge.search.search import Search
 
 queries = Queries.beside(__file__)
 COMPILED_VERSIONS = 256
@@ -150,6 +152,8 @@ class Prepare:
         query = render_text(knowledge.program, bindings.values, system).strip()
         if not query or context.collections == []:
             return []
+        from spandrel.knowledge.search.models import SearchRequest
+
         request = SearchRequest(
             query=query[:8000],
             collections=context.collections,

@@ -15,9 +15,7 @@ from spandrel.ids import uuid7
 from spandrel.observability import logger
 from spandrel.prompts import tokens
 from spandrel.prompts.prepare import Prepare, Prepared, User
-from spandrel.sessions.confidence import assess
-from spandrel.sessions.messages import TurnTask, send_turn
-from spandrel.sessions.models import (
+from spandrel.sessions.begin_models import (
     Confidence,
     PromptPreview,
     SessionAnswer,
@@ -25,9 +23,12 @@ from spandrel.sessions.models import (
     TurnBrief,
     VariableBinding,
 )
+from spandrel.sessions.confidence import assess
+from spandrel.sessions.messages import TurnTask, send_turn
 from spandrel.sessions.ports import TurnQueue
-from spandrel.sessions.store import queries
+from spandrel.sql import Queries
 
+queries = Queries.beside(__file__)
 OPERATION = "create_session"
 
 

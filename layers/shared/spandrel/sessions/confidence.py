@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from spandrel.prompts.models import CapabilityMatch, Composed
-from spandrel.sessions.models import Confidence, Reason
+from spandrel.sessions.begin_models import Confidence, Reason
 from spandrel.templates.bind import Bindings
 from spandrel.templates.models import Structure
 

@@ -18,9 +18,10 @@ from spandrel.prompts.models import TemplateRef
 from spandrel.prompts.prepare import Prepare, User
 from spandrel.sessions import store
 from spandrel.sessions.begin import prompt_columns
+from spandrel.sessions.begin_models import SessionStatus
 from spandrel.sessions.confidence import assess
 from spandrel.sessions.messages import TurnTask, send_turn
-from spandrel.sessions.models import Session, SessionStatus, StatusChange
+from spandrel.sessions.models import Session, StatusChange
 from spandrel.sessions.ports import TurnQueue
 from spandrel.sessions.store import legal_moves, queries
 
