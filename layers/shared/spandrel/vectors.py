@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import base64
 import math
 import struct
 import sys
@@ -46,12 +45,19 @@ class HalfVector(bytes):
         return cls(packed)
 
     @classmethod
-    def from_base64(cls, text: str) -> HalfVector:
-        """From the OpenAI embeddings API's `encoding_format="base64"`: little-endian float32. Raises `ValueError`."""
-        raw = base64.b64decode(text, validate=True)
-        if len(raw) % 4:
+    def from_float32(cls, raw: bytes) -> HalfVector:
+        """From little-endian float32, as embedding APIs send them. Raises `ValueError` like `from_floats`."""
+        dimensions, rest = divmod(len(raw), 4)
+        if rest:
             raise ValueError("a vector's bytes are no whole number of floats")
-        return cls.from_floats(struct.unpack(f"<{len(raw) // 4}f", raw))
+        values = struct.unpack(f"<{dimensions}f", raw)
+        if raw[3::4].translate(None, _SMALL):
+            return cls.from_floats(values)
+        return cls(_packer(dimensions).pack(dimensions, 0, *values))
+
+
+_SMALL = bytes(byte for byte in range(256) if byte & 0x7F < 0x47)
+"""Highest bytes of float32 numbers that are less than 32768: with no other among them, a vector fits for certain."""
 
 
 @lru_cache(maxsize=8)
