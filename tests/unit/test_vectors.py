@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spandrel.vectors import HalfVector, SparseVector
+from spandrel.vectors import HalfVector, IntArray, SparseVector
 
 
 @given(st.lists(st.floats(width=16, allow_nan=False, allow_infinity=False), min_size=1, max_size=50))
@@ -51,3 +51,9 @@ def test_a_sparse_vector_s_bytes_are_pgvector_s() -> None:
 
 def test_an_empty_sparse_vector() -> None:
     assert SparseVector.from_items(8, [], []) == bytes.fromhex("00000008 00000000 00000000")
+
+
+def test_an_integer_array_s_bytes_are_postgres_s() -> None:
+    head = "00000001 00000000 00000017 00000002 00000001"
+    assert IntArray.from_items([7, -1]) == bytes.fromhex(f"{head} 00000004 00000007 00000004 ffffffff")
+    assert IntArray.from_items([]) == bytes.fromhex("00000000 00000000 00000017")

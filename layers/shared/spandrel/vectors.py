@@ -1,4 +1,5 @@
-"""Vectors on the wire: pgvector's binary forms, made without numpy and bound without a look-up of their types.
+"""Vectors on the wire: pgvector's binary forms, and arrays of integers, made without numpy and bound without a look-up
+of their types.
 
 `halfvec` (pgvector, halfvec_send): int16 dimensions, int16 unused, then IEEE 754 half floats, all big-endian.
 """
@@ -19,6 +20,9 @@ from psycopg.pq import Format
 
 if TYPE_CHECKING:
     import psycopg
+
+
+_INT4_OID = 23
 
 
 class HalfVector(bytes):
@@ -79,6 +83,20 @@ class SparseVector(bytes):
         return cls(head + _big_endian(array("i", indices)) + _big_endian(array("f", values)))
 
 
+class IntArray(bytes):
+    """An integer[] in its binary form. Bind it with an `::integer[]` cast: a dumper an item would take far longer."""
+
+    __slots__ = ()
+
+    @classmethod
+    def from_items(cls, items: Sequence[int]) -> IntArray:
+        if not items:
+            return cls(struct.pack(">iii", 0, 0, _INT4_OID))
+        cells = array("i", [4]) * (2 * len(items))  # each item after its length
+        cells[1::2] = array("i", items)
+        return cls(struct.pack(">iiiii", 1, 0, _INT4_OID, len(items), 1) + _big_endian(cells))
+
+
 def _big_endian(items: array[int] | array[float]) -> bytes:
     if sys.byteorder == "little":
         items.byteswap()
@@ -96,5 +114,5 @@ class _RawDumper(Dumper):
 
 
 def register_vector_dumpers(connection: psycopg.Connection[Any]) -> None:
-    for kind in (HalfVector, SparseVector):
+    for kind in (HalfVector, SparseVector, IntArray):
         connection.adapters.register_dumper(kind, _RawDumper)

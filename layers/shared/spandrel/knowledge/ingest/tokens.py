@@ -1,8 +1,8 @@
 """Counting cl100k_base tokens, offline and exactly.
 
 `TokenMap` tokenises a stretch of text once and then counts any part of it: the middle by a look-up, and only the two
-border words by tokenising them again. Counts equal `len(encode(part))` for every part. A word is tokenised when it is met
-for the first time in a process, and looked up from then on.
+border words by tokenising them again. Counts equal `len(encode(part))` for every part. A word is tokenised when a
+process meets it for the first time, and looked up from then on.
 """
 
 from __future__ import annotations
