@@ -18,6 +18,8 @@ from psycopg.abc import Buffer
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
 
+from spandrel.half_floats import half_floats
+
 if TYPE_CHECKING:
     import psycopg
 
@@ -54,14 +56,10 @@ class HalfVector(bytes):
         dimensions, rest = divmod(len(raw), 4)
         if rest:
             raise ValueError("a vector's bytes are no whole number of floats")
-        values = struct.unpack(f"<{dimensions}f", raw)
-        if raw[3::4].translate(None, _SMALL):
-            return cls.from_floats(values)
-        return cls(_packer(dimensions).pack(dimensions, 0, *values))
-
-
-_SMALL = bytes(byte for byte in range(256) if byte & 0x7F < 0x47)
-"""Highest bytes of float32 numbers that are less than 32768: with no other among them, a vector fits for certain."""
+        halves = half_floats(raw)
+        if halves is None:
+            return cls.from_floats(struct.unpack(f"<{dimensions}f", raw))
+        return cls(struct.pack(">hh", dimensions, 0) + halves)
 
 
 @lru_cache(maxsize=8)

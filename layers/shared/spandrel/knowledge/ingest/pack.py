@@ -48,6 +48,7 @@ class Packer:
         self._pending: list[Unit] = []
         self._headers: dict[tuple[int, int], str] = {}
         self._measured = self._sure = self._perhaps = -1
+        self._counted = ((0, 0, ""), 0)
 
     def pack(self) -> Iterator[tuple[int, int, str, int]]:
         """Start, end, text and token count of each chunk."""
@@ -111,8 +112,12 @@ class Packer:
         self._perhaps = self._map.offset(first.start, room + 4 * _SLACK)
 
     def _exact(self, start: int, end: int, prefix: str) -> int:
-        start, end = self._trimmed(start, end)
-        return count(prefix + self._text[start:end]) if prefix else self._map.count(start, end)
+        part = (*self._trimmed(start, end), prefix)
+        if part != self._counted[0]:  # closing a chunk asks again what filling it asked last
+            start, end, _ = part
+            tokens = count(prefix + self._text[start:end]) if prefix else self._map.count(start, end)
+            self._counted = (part, tokens)
+        return self._counted[1]
 
     def _keeps(self, unit: Unit) -> bool:
         """Whether `unit`, which no longer fits, begins the next chunk instead of being cut to fill this one."""
