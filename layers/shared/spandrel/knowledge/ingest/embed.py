@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -24,7 +25,7 @@ from spandrel.sql import Queries
 from spandrel.vectors import HalfVector
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 queries = Queries.beside(__file__)
 
@@ -49,32 +50,43 @@ class Patience:
     margin: float = 15.0
 
 
-def embed(
-    database: Database,
-    embedder: Embedder,
-    claim: Claim,
-    chunks: Sequence[Chunk],
-    patience: Patience,
-    lease_seconds: float,
-) -> list[HalfVector]:
-    """A vector a chunk, in order. Raises `EmbeddingUnavailableError` when the provider outlasts the patience."""
+@contextmanager
+def embedding(database: Database, embedder: Embedder, claim: Claim, chunks: Sequence[Chunk]) -> Iterator[Embedding]:
+    """Sends the first requests for `chunks` on their way: the block may do other work before it reads the vectors."""
     if (embedder.model, embedder.dimensions) != (claim.model, claim.dimensions):
         raise EmbeddingRejectedError(
             f"The knowledge base is built with {claim.model} ({claim.dimensions} dimensions); this function is set to "
             f"{embedder.model} ({embedder.dimensions}). Deploy with the same model, or build a space for the new one."
         )
-    known = _known_vectors(database, claim, chunks)
+    known = _known_vectors(database, claim, chunks) if claim.has_vectors else {}
     # Equal chunks share a vector; dict order keeps the document's.
     missing = list({chunk.content_hash: chunk for chunk in chunks if chunk.content_hash not in known}.values())
-    batches = list(_batches(missing))
-    renew = partial(_renew, database, claim, lease_seconds)
-    for number, vectors in enumerate(_ask_all(embedder, batches, patience, renew), start=1):
-        fresh = {chunk.content_hash: vector for chunk, vector in zip(batches[number - 1], vectors, strict=True)}
-        if number < len(batches):  # the last batch goes straight to publishing
-            _stash(database, claim, fresh)
-            renew()
-        known |= fresh
-    return [known[chunk.content_hash] for chunk in chunks]
+    with _asked(embedder, list(_batches(missing))) as requests:
+        yield Embedding(database, claim, chunks, known, requests)
+
+
+@dataclass(frozen=True, slots=True)
+class Embedding:
+    """A document's vectors, some known and the rest asked for."""
+
+    database: Database
+    claim: Claim
+    chunks: Sequence[Chunk]
+    known: dict[bytes, HalfVector]
+    requests: _Requests
+
+    def vectors(self, patience: Patience, lease_seconds: float) -> list[HalfVector]:
+        """A vector a chunk, in order. Raises `EmbeddingUnavailableError` when the provider outlasts the patience."""
+        renew = partial(_renew, self.database, self.claim, lease_seconds)
+        left = len(self.requests.batches)
+        for batch, vectors in self.requests.answers(patience, renew):
+            left -= 1
+            fresh = {chunk.content_hash: vector for chunk, vector in zip(batch, vectors, strict=True)}
+            if left:  # the last batch goes straight to publishing
+                _stash(self.database, self.claim, fresh)
+                renew()
+            self.known.update(fresh)
+        return [self.known[chunk.content_hash] for chunk in self.chunks]
 
 
 def _known_vectors(database: Database, claim: Claim, chunks: Sequence[Chunk]) -> dict[bytes, HalfVector]:
@@ -102,25 +114,35 @@ def _batches(chunks: Sequence[Chunk]) -> Iterator[list[Chunk]]:
         yield batch
 
 
-def _ask_all(
-    embedder: Embedder, batches: Sequence[Sequence[Chunk]], patience: Patience, renew: Callable[[], None]
-) -> Iterator[list[HalfVector]]:
-    """The batches' vectors in order, with a few requests under way at a time. Waiting and leases stay on this
-    thread.
+class _Requests:
+    """The batches' answers in order, with a few requests under way at a time. Waiting and leases stay on the thread
+    that reads them.
     """
+
+    def __init__(self, embedder: Embedder, batches: Sequence[Sequence[Chunk]], pool: ThreadPoolExecutor) -> None:
+        self.batches = batches
+        self._embedder, self._pool = embedder, pool
+        self._pending = deque(map(self._submit, batches[:IN_FLIGHT]))
+
+    def answers(
+        self, patience: Patience, renew: Callable[[], None]
+    ) -> Iterator[tuple[Sequence[Chunk], list[HalfVector]]]:
+        for number, batch in enumerate(self.batches):
+            yield batch, _patiently(self._pending.popleft(), partial(self._submit, batch), patience, renew)
+            if number + IN_FLIGHT < len(self.batches):
+                self._pending.append(self._submit(self.batches[number + IN_FLIGHT]))
+
+    def _submit(self, batch: Sequence[Chunk]) -> Future[list[HalfVector]]:
+        return self._pool.submit(self._embedder.embed, [contextual_text(chunk) for chunk in batch])
+
+
+@contextmanager
+def _asked(embedder: Embedder, batches: Sequence[Sequence[Chunk]]) -> Iterator[_Requests]:
     from concurrent.futures import ThreadPoolExecutor
 
     pool = ThreadPoolExecutor(min(len(batches), IN_FLIGHT) or 1)
-
-    def submit(batch: Sequence[Chunk]) -> Future[list[HalfVector]]:
-        return pool.submit(embedder.embed, [contextual_text(chunk) for chunk in batch])
-
     try:
-        pending = deque(submit(batch) for batch in batches[:IN_FLIGHT])
-        for number, batch in enumerate(batches):
-            yield _patiently(pending.popleft(), partial(submit, batch), patience, renew)
-            if number + IN_FLIGHT < len(batches):
-                pending.append(submit(batches[number + IN_FLIGHT]))
+        yield _Requests(embedder, batches, pool)
     finally:
         pool.shutdown(cancel_futures=True)
 
