@@ -21,6 +21,10 @@ class Unit(NamedTuple):
     header: tuple[int, int] | None = None
     whole: bool = True
 
+    def part(self, start: int, end: int) -> Unit:
+        """From `start` to `end` of it."""
+        return Unit(start, end, self.kind, self.header, False)
+
 
 def units(blocks: list[Block], start: int, end: int) -> list[Unit]:
     """The blocks as units without gaps from `start` to `end`; a heading goes with what follows it."""
@@ -144,11 +148,11 @@ class Packer:
             return
         cut = self._word_cut(unit)
         if cut is None:  # not a word of it fits here
-            self._pending.append(unit._replace(whole=False))
+            self._pending.append(unit.part(unit.start, unit.end))
             self._current = self._current if self._fresh else []
             return
-        self._pending.append(unit._replace(start=cut, whole=False))
-        self._pending.append(unit._replace(end=cut, whole=False))
+        self._pending.append(unit.part(cut, unit.end))
+        self._pending.append(unit.part(unit.start, cut))
 
     def _word_cut(self, unit: Unit) -> int | None:
         """The last place in `unit` where cutting it makes its head fit, between words unless nothing else is there."""
@@ -161,7 +165,7 @@ class Packer:
                 cut = max(target, unit.start + 1)
             if cut is None:
                 return None
-            if self._fits(unit._replace(end=cut)):
+            if self._fits(unit.part(unit.start, cut)):
                 return cut
             room = min(room - 1, room * 7 // 8)
         return None if self._current else unit.start + 1
@@ -206,8 +210,8 @@ class Packer:
         while tokens > self._size and end - start > 1:
             end = start + (end - start) * 7 // 8
             tokens = self._exact(start, end, "")
-        self._pending.append(unit._replace(start=end, whole=False))
-        self._current = [unit._replace(end=end, whole=False)]
+        self._pending.append(unit.part(end, unit.end))
+        self._current = [unit.part(unit.start, end)]
         return self._trimmed(start, end)[1], tokens
 
     def _tail(self, closed: list[Unit]) -> list[Unit]:
@@ -219,7 +223,7 @@ class Packer:
                 tokens = self._map.estimate(part.start, part.end)
                 if part.kind == "table_row" or tokens > left:
                     return tail or self._last_words(part)
-                tail.insert(0, part._replace(whole=False))
+                tail.insert(0, part.part(part.start, part.end))
                 left -= tokens
         return tail[1:]  # never the whole chunk again
 
@@ -230,4 +234,4 @@ class Packer:
         target = self._map.offset(unit.start, tokens - self._overlap)
         while target < unit.end and not self._text[target - 1].isspace():
             target += 1
-        return [unit._replace(start=target, whole=False)] if target < unit.end else []
+        return [unit.part(target, unit.end)] if target < unit.end else []

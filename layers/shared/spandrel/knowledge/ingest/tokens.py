@@ -135,7 +135,7 @@ class _Words:
             known[word] = met.pop(word)
         look_up = known.__getitem__ if not met else lambda word: met[word] if word in met else known[word]
         ends = b"" if last is None else _encoded_widths(f" {last}")
-        return b"".join((_encoded_widths(first), *map(look_up, words), ends))
+        return b"".join((_encoded_widths(first), b"".join(map(look_up, words)), ends))
 
     @staticmethod
     def _met(words: list[str]) -> dict[str, bytes]:
