@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spandrel.binary_copy import int2
 from spandrel.database import Database
@@ -83,8 +83,7 @@ class Embedding:
             left -= 1
             fresh = {chunk.content_hash: vector for chunk, vector in zip(batch, vectors, strict=True)}
             if left:  # the last batch goes straight to publishing
-                _stash(self.database, self.claim, fresh)
-                renew()
+                _stash(self.database, self.claim, fresh, lease_seconds)
             self.known.update(fresh)
         return [self.known[chunk.content_hash] for chunk in self.chunks]
 
@@ -171,12 +170,18 @@ def _patiently(
 
 
 def _renew(database: Database, claim: Claim, lease_seconds: float) -> None:
-    parameters = {"document_id": claim.document_id, "owner": claim.owner, "lease_seconds": lease_seconds}
-    if not database.run(queries.renew_lease, parameters):
+    if not database.run(queries.renew_lease, _lease(claim, lease_seconds)):
         raise LeaseLostError
 
 
-def _stash(database: Database, claim: Claim, vectors: dict[bytes, HalfVector]) -> None:
+def _stash(database: Database, claim: Claim, vectors: dict[bytes, HalfVector], lease_seconds: float) -> None:
+    """Keeps `vectors` and renews the lease. Who lost the document keeps nothing: it may be published already."""
     document, space, user = claim.document_id.bytes, int2(claim.space_id), claim.user_id.encode()
     with database.transaction() as tx:
         tx.copy(queries.copy_stash, ((document, space, hash_, user, vector) for hash_, vector in vectors.items()))
+        if tx.execute(queries.renew_lease, _lease(claim, lease_seconds)).fetchone() is None:
+            raise LeaseLostError
+
+
+def _lease(claim: Claim, lease_seconds: float) -> dict[str, Any]:
+    return {"document_id": claim.document_id, "owner": claim.owner, "lease_seconds": lease_seconds}
