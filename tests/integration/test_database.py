@@ -73,7 +73,7 @@ def flights(counter: FlightCounter, work: Callable[[], object]) -> int:
 
 def test_one_statement_in_a_scope_takes_one_flight(counter: FlightCounter, through: Callable[..., Database]) -> None:
     database = through()
-    assert min(flights(counter, lambda: database.run(SCOPE, user_id=ADA)) for _ in range(5)) == 1
+    assert flights(counter, lambda: database.run(SCOPE, user_id=ADA)) == 1
 
 
 def test_several_statements_read_afterwards_take_one_flight(
@@ -86,7 +86,7 @@ def test_several_statements_read_afterwards_take_one_flight(
             results = [tx.execute(SCOPE), tx.execute(b"SELECT 2 AS two")]
         assert [result.fetchone() for result in results] == [{"user_id": ADA}, {"two": 2}]
 
-    assert min(flights(counter, work) for _ in range(5)) == 1
+    assert flights(counter, work) == 1
 
 
 def test_a_result_read_in_between_costs_a_flight_more(counter: FlightCounter, through: Callable[..., Database]) -> None:
@@ -97,7 +97,7 @@ def test_a_result_read_in_between_costs_a_flight_more(counter: FlightCounter, th
             tx.execute(SCOPE).fetchone()
             tx.execute(SCOPE)
 
-    assert min(flights(counter, work) for _ in range(5)) == 2
+    assert flights(counter, work) == 2
 
 
 def test_the_schema_check_travels_with_the_first_request(
@@ -315,7 +315,8 @@ def test_a_foreign_schema_is_noticed_after_a_request_that_failed_before_its_firs
         with database.transaction(ADA):
             raise NotFoundError
 
-    with pytest.raises(NotFoundError):
+    # The server reports a fault at once, before the flight's end: the schema's may be seen before the request's own.
+    with pytest.raises((NotFoundError, SchemaVersionError)):
         work()
     with pytest.raises(SchemaVersionError):
         database.run(b"SELECT 1")
