@@ -170,38 +170,50 @@ def chunk_count(url: str, collection_id: uuid.UUID) -> int:
         return connection.execute("SELECT chunk_count FROM collections WHERE id = %s", [collection_id]).fetchone()[0]
 
 
-def compare(name: str, rounds: Iterator[Round]) -> None:
-    """Rounds in turn, so that a drifting machine drifts for both; medians of the rates and of the ratios."""
-    rates: list[tuple[float, float]] = []
+def compare(name: str, share: float, rounds: Iterator[Round]) -> None:
+    """Rounds in turn, so that a drifting machine drifts for both; medians of the rates and of the ratios. `share`: how
+    much more text ours has than theirs. From one text the peer makes more chunks, so the ratio is given of texts too.
+    """
+    taken: list[tuple[Taken, Taken]] = []
     for number in range(ROUNDS + 1):
         both = next(rounds)
         gc.collect()
         gc.freeze()  # what the benchmark holds is no work of either side's collector
-        pair = (rate(both.ours), rate(both.theirs))
+        pair = (take(both.ours), take(both.theirs))
         gc.unfreeze()
         if number:  # the first round warms up
-            rates.append(pair)
-    mine, peers = (statistics.median(each) for each in zip(*rates, strict=True))
-    ratios = sorted(a / b for a, b in rates)
+            taken.append(pair)
+    mine, peers = (statistics.median(side.rate for side in sides) for sides in zip(*taken, strict=True))
+    ratios = sorted(ours.rate / theirs.rate for ours, theirs in taken)
+    by_text = statistics.median(share * theirs.seconds / ours.seconds for ours, theirs in taken)
     print(
-        f"{name}: {mine:,.0f} chunks/s, langchain-postgres {peers:,.0f} chunks/s, "
-        f"ratio {statistics.median(ratios):.1f} ({ratios[0]:.1f} to {ratios[-1]:.1f})",
+        f"{name}: {mine:,.0f} chunks/s, langchain-postgres {peers:,.0f} chunks/s, ratio {statistics.median(ratios):.1f} "
+        f"({ratios[0]:.1f} to {ratios[-1]:.1f}), by text {by_text:.1f}",
         flush=True,
     )
 
 
-def rate(run: Callable[[], int]) -> float:
+class Taken(NamedTuple):
+    chunks: int
+    seconds: float
+
+    @property
+    def rate(self) -> float:
+        return self.chunks / self.seconds
+
+
+def take(run: Callable[[], int]) -> Taken:
     begin = time.perf_counter()
-    count = run()
-    return count / (time.perf_counter() - begin)
+    chunks = run()
+    return Taken(chunks, time.perf_counter() - begin)
 
 
 def main() -> None:
     use_bundled_vocabulary()
     with server.postgres() as address, embedding_server(18099, DIMENSIONS) as embeddings_url:
         url = server.fresh_database(address, "ingest", "bench", DIMENSIONS)
-        compare("store stage", store_stage(url))
-        compare("whole ingest", whole_ingest(url, embeddings_url))
+        compare("store stage", STORE_CHUNKS / STORE_CHUNKS_PEER, store_stage(url))
+        compare("whole ingest", PEER_SHARE, whole_ingest(url, embeddings_url))
 
 
 if __name__ == "__main__":

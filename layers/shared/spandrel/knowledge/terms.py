@@ -93,7 +93,7 @@ def weigh(counts: Counter[int]) -> SparseVector:
     occurrences = list(map(counts.__getitem__, terms))
     # Few distinct counts occur, so each weight is worked out once.
     saturated = {count: count * (K1 + 1) / (count + norm) for count in set(occurrences)}
-    return SparseVector.from_items(DIMENSIONS, terms, [saturated[count] for count in occurrences])
+    return SparseVector.from_items(DIMENSIONS, terms, list(map(saturated.__getitem__, occurrences)))
 
 
 @dataclass(frozen=True, slots=True)

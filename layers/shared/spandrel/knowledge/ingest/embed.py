@@ -2,7 +2,7 @@
 
 Vectors of unchanged chunks are taken over from the live version or from an ingest that did not finish. The rest is
 asked in batches up to the provider's limits; a provider that is over its limits is waited for while the invocation's
-time lasts.
+time lasts. Before anything is waited for, the vectors that are there already are stashed.
 """
 
 from __future__ import annotations
@@ -78,13 +78,14 @@ class Embedding:
     def vectors(self, patience: Patience, lease_seconds: float) -> list[HalfVector]:
         """A vector a chunk, in order. Raises `EmbeddingUnavailableError` when the provider outlasts the patience."""
         renew = partial(_renew, self.database, self.claim, lease_seconds)
-        left = len(self.requests.batches)
+        unsaved: dict[bytes, HalfVector] = {}
         for batch, vectors in self.requests.answers(patience, renew):
-            left -= 1
             fresh = {chunk.content_hash: vector for chunk, vector in zip(batch, vectors, strict=True)}
-            if left:  # the last batch goes straight to publishing
-                _stash(self.database, self.claim, fresh, lease_seconds)
             self.known.update(fresh)
+            unsaved |= fresh
+            if self.requests.awaited:  # what needs no waiting goes straight to publishing
+                _stash(self.database, self.claim, unsaved, lease_seconds)
+                unsaved = {}
         return [self.known[chunk.content_hash] for chunk in self.chunks]
 
 
@@ -119,17 +120,26 @@ class _Requests:
     """
 
     def __init__(self, embedder: Embedder, batches: Sequence[Sequence[Chunk]], pool: ThreadPoolExecutor) -> None:
-        self.batches = batches
+        self._batches, self._left = batches, len(batches)
         self._embedder, self._pool = embedder, pool
         self._pending = deque(map(self._submit, batches[:IN_FLIGHT]))
 
     def answers(
         self, patience: Patience, renew: Callable[[], None]
     ) -> Iterator[tuple[Sequence[Chunk], list[HalfVector]]]:
-        for number, batch in enumerate(self.batches):
-            yield batch, _patiently(self._pending.popleft(), partial(self._submit, batch), patience, renew)
-            if number + IN_FLIGHT < len(self.batches):
-                self._pending.append(self._submit(self.batches[number + IN_FLIGHT]))
+        for number, batch in enumerate(self._batches):
+            answer = _patiently(self._pending.popleft(), partial(self._submit, batch), patience, renew)
+            self._left -= 1
+            yield batch, answer
+            if number + IN_FLIGHT < len(self._batches):
+                self._pending.append(self._submit(self._batches[number + IN_FLIGHT]))
+
+    @property
+    def awaited(self) -> bool:
+        """Whether an answer is still to come, or did not come as it should."""
+        if not self._pending:
+            return self._left > 0
+        return not self._pending[0].done() or self._pending[0].exception() is not None
 
     def _submit(self, batch: Sequence[Chunk]) -> Future[list[HalfVector]]:
         return self._pool.submit(self._embedder.embed, [contextual_text(chunk) for chunk in batch])
