@@ -1,14 +1,18 @@
 """Ingest beside langchain-postgres: the store stage alone, and whole documents with one embedding server for both.
 
-Both write to the same Postgres, in the same run, in turn. Chunks a second, and the ratio.
+Both write to the same Postgres, in the same run, in turn, and each round has texts that no round before had. What comes
+before the work (a document announced, texts drawn) is in nobody's time. Chunks a second, and the ratio.
 """
 
 from __future__ import annotations
 
+import gc
 import statistics
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import NamedTuple
 
 import psycopg
 from langchain_core.documents import Document as PeerDocument
@@ -18,12 +22,12 @@ from langchain_postgres import PGEngine, PGVectorStore
 from langchain_text_splitters import RecursiveCharacterTextSplitter
 
 from benchmarks import server
-from benchmarks.corpus import Corpus, chunks_of, half_vectors
+from benchmarks.corpus import Corpus, chunks_of, claim_of, half_vectors
 from benchmarks.embedding_server import embedding_server
 from benchmarks.peers import use_bundled_vocabulary
 from spandrel.adapters.openai_embeddings import OpenAIEmbedder
 from spandrel.knowledge.ingest.embed import Patience
-from spandrel.knowledge.ingest.ingest import Ingest
+from spandrel.knowledge.ingest.ingest import Ingest, Outcome
 from spandrel.knowledge.ingest.models import Claim, IngestTask, Version
 from spandrel.knowledge.ingest.store import publish
 from spandrel.knowledge.ingest.weigh import weigh_chunks
@@ -31,7 +35,7 @@ from spandrel.knowledge.models import S3Object, object_key
 from spandrel.settings import EmbeddingSettings
 
 DIMENSIONS = 1536
-ROUNDS = 3
+ROUNDS = 7
 STORE_CHUNKS = 2000
 STORE_CHUNKS_PEER = 500
 DOCUMENTS = 12
@@ -43,13 +47,13 @@ class Canned(Embeddings):
     """Vectors that are there already: only the store is measured."""
 
     def __init__(self, vectors: list[list[float]]) -> None:
-        self._vectors = vectors
+        self.vectors = vectors
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
-        return self._vectors[: len(texts)]
+        return self.vectors[: len(texts)]
 
     def embed_query(self, text: str) -> list[float]:
-        return self._vectors[0]
+        return self.vectors[0]
 
 
 class Memory:
@@ -90,36 +94,39 @@ def peer_store(url: str, embeddings: Embeddings) -> PGVectorStore:
     return PGVectorStore.create_sync(engine, embeddings, table)
 
 
-def store_stage(url: str) -> None:
-    corpus, database = Corpus(DIMENSIONS), server.as_role(url, "spandrel_system")
-    vectors = corpus.vectors(STORE_CHUNKS)
-    texts, halves = corpus.texts(STORE_CHUNKS), half_vectors(vectors)
-    chunks = chunks_of(texts)
-    weighed = weigh_chunks("english", chunks)
-    peer = peer_store(url, Canned(vectors.tolist()))
-    peer_documents = [PeerDocument(text) for text in texts[:STORE_CHUNKS_PEER]]
+class Round(NamedTuple):
+    """One round's work, ready to begin: `ours` and `theirs` give how many chunks they stored."""
 
-    def ours() -> int:
-        owner, collection_id = uuid.uuid4(), new_collection(url)
+    ours: Callable[[], int]
+    theirs: Callable[[], int]
+
+
+def store_stage(url: str) -> Iterator[Round]:
+    corpus, database = Corpus(DIMENSIONS), server.as_role(url, "spandrel_system")
+    canned = Canned(corpus.vectors(STORE_CHUNKS_PEER).tolist())
+    peer = peer_store(url, canned)
+    while True:
+        vectors = corpus.vectors(STORE_CHUNKS)
+        canned.vectors = vectors[:STORE_CHUNKS_PEER].tolist()
+        texts = corpus.texts(STORE_CHUNKS)
+        chunks, owner, collection_id = chunks_of(texts), uuid.uuid4(), new_collection(url)
+        version = Version("text/plain", chunks, half_vectors(vectors), weigh_chunks("english", chunks))
         document_id = new_document(url, collection_id, "embedding", owner)
-        claim = Claim(
-            document_id, owner, "bench", collection_id, "", None, None, 1, "english", 400, 60, 1, "bench", DIMENSIONS
-        )
-        publish(database, claim, Version("text/plain", chunks, halves, weighed))
-        return STORE_CHUNKS
+        claim = replace(claim_of(document_id, "bench", collection_id, DIMENSIONS), owner=owner)
+        peer_documents = [PeerDocument(text) for text in texts[:STORE_CHUNKS_PEER]]
 
-    def theirs() -> int:
-        peer.add_documents(peer_documents)
-        return STORE_CHUNKS_PEER
+        def ours(claim: Claim = claim, version: Version = version) -> int:
+            publish(database, claim, version)
+            return len(version.chunks)
 
-    compare("store stage", ours, theirs)
+        def theirs(documents: list[PeerDocument] = peer_documents) -> int:
+            return len(peer.add_documents(documents))
+
+        yield Round(ours, theirs)
 
 
-def whole_ingest(url: str, embeddings_url: str) -> None:
+def whole_ingest(url: str, embeddings_url: str) -> Iterator[Round]:
     corpus, database = Corpus(DIMENSIONS), server.as_role(url, "spandrel_system")
-    words = corpus.texts(DOCUMENTS * WORDS_A_DOCUMENT // 180)
-    share = len(words) // DOCUMENTS
-    files = ["\n\n".join(words[n * share : (n + 1) * share]) for n in range(DOCUMENTS)]
     settings = EmbeddingSettings("bench", DIMENSIONS, embeddings_url, "none", None, 60)
     memory = Memory()
     ingest = Ingest(database, memory, OpenAIEmbedder(settings, lambda: "none"), memory)  # type: ignore[arg-type]
@@ -130,52 +137,83 @@ def whole_ingest(url: str, embeddings_url: str) -> None:
             model="bench", api_key="none", base_url=embeddings_url, check_embedding_ctx_length=False, chunk_size=2048
         ),
     )
-
-    def ours() -> int:
+    while True:
+        files = [text_of(corpus) for _ in range(DOCUMENTS)]
         collection_id = new_collection(url)
-        for text in files:
-            document_id = new_document(url, collection_id, "awaiting_upload", None)
-            key = object_key(document_id)
-            memory.files[key] = text.encode()
-            source = S3Object(key, None, "etag", len(text), "1".rjust(32, "0"))
-            ingest.run(IngestTask(document_id, source), Patience(lambda: 600.0))
-        with psycopg.connect(url) as connection:
-            return connection.execute("SELECT chunk_count FROM collections WHERE id = %s", [collection_id]).fetchone()[
-                0
-            ]
+        tasks = [announced(url, memory, collection_id, text) for text in files]
 
-    def theirs() -> int:
-        pieces = [piece for text in files[: DOCUMENTS // PEER_SHARE] for piece in splitter.split_text(text)]
-        peer.add_documents([PeerDocument(piece) for piece in pieces])
-        return len(pieces)
+        def ours(tasks: list[IngestTask] = tasks, collection_id: uuid.UUID = collection_id) -> int:
+            outcomes = [ingest.run(task, Patience(lambda: 600.0)) for task in tasks]
+            assert set(outcomes) == {Outcome.READY}
+            return chunk_count(url, collection_id)
 
-    compare("whole ingest", ours, theirs)
+        def theirs(files: list[str] = files[: DOCUMENTS // PEER_SHARE]) -> int:
+            pieces = [piece for text in files for piece in splitter.split_text(text)]
+            return len(peer.add_documents([PeerDocument(piece) for piece in pieces]))
+
+        yield Round(ours, theirs)
 
 
-def compare(name: str, ours: Callable[[], int], theirs: Callable[[], int]) -> None:
-    """Rounds in turn, so that a drifting machine drifts for both; medians of the rates and of the ratios."""
-    rates: list[tuple[float, float]] = []
+def text_of(corpus: Corpus) -> str:
+    return "\n\n".join(corpus.texts(WORDS_A_DOCUMENT // 180))
+
+
+def announced(url: str, memory: Memory, collection_id: uuid.UUID, text: str) -> IngestTask:
+    document_id = new_document(url, collection_id, "awaiting_upload", None)
+    key = object_key(document_id)
+    memory.files[key] = text.encode()
+    return IngestTask(document_id, S3Object(key, None, "etag", len(text), "1".rjust(32, "0")))
+
+
+def chunk_count(url: str, collection_id: uuid.UUID) -> int:
+    with psycopg.connect(url) as connection:
+        return connection.execute("SELECT chunk_count FROM collections WHERE id = %s", [collection_id]).fetchone()[0]
+
+
+def compare(name: str, share: float, rounds: Iterator[Round]) -> None:
+    """Rounds in turn, so that a drifting machine drifts for both; medians of the rates and of the ratios. `share`: how
+    much more text ours has than theirs. From one text the peer makes more chunks, so the ratio is given of texts too.
+    """
+    taken: list[tuple[Taken, Taken]] = []
     for number in range(ROUNDS + 1):
-        pair = (rate(ours), rate(theirs))
+        both = next(rounds)
+        gc.collect()
+        gc.freeze()  # what the benchmark holds is no work of either side's collector
+        pair = (take(both.ours), take(both.theirs))
+        gc.unfreeze()
         if number:  # the first round warms up
-            rates.append(pair)
-    mine, peers = (statistics.median(each) for each in zip(*rates, strict=True))
-    ratio = statistics.median(a / b for a, b in rates)
-    print(f"{name}: {mine:,.0f} chunks/s, langchain-postgres {peers:,.0f} chunks/s, ratio {ratio:.1f}", flush=True)
+            taken.append(pair)
+    mine, peers = (statistics.median(side.rate for side in sides) for sides in zip(*taken, strict=True))
+    ratios = sorted(ours.rate / theirs.rate for ours, theirs in taken)
+    by_text = statistics.median(share * theirs.seconds / ours.seconds for ours, theirs in taken)
+    print(
+        f"{name}: {mine:,.0f} chunks/s, langchain-postgres {peers:,.0f} chunks/s, ratio {statistics.median(ratios):.1f} "
+        f"({ratios[0]:.1f} to {ratios[-1]:.1f}), by text {by_text:.1f}",
+        flush=True,
+    )
 
 
-def rate(run: Callable[[], int]) -> float:
+class Taken(NamedTuple):
+    chunks: int
+    seconds: float
+
+    @property
+    def rate(self) -> float:
+        return self.chunks / self.seconds
+
+
+def take(run: Callable[[], int]) -> Taken:
     begin = time.perf_counter()
-    count = run()
-    return count / (time.perf_counter() - begin)
+    chunks = run()
+    return Taken(chunks, time.perf_counter() - begin)
 
 
 def main() -> None:
     use_bundled_vocabulary()
     with server.postgres() as address, embedding_server(18099, DIMENSIONS) as embeddings_url:
         url = server.fresh_database(address, "ingest", "bench", DIMENSIONS)
-        store_stage(url)
-        whole_ingest(url, embeddings_url)
+        compare("store stage", STORE_CHUNKS / STORE_CHUNKS_PEER, store_stage(url))
+        compare("whole ingest", PEER_SHARE, whole_ingest(url, embeddings_url))
 
 
 if __name__ == "__main__":

@@ -173,8 +173,9 @@ CREATE TABLE term_counts (
     PRIMARY KEY (collection_id, term)
 ) WITH (fillfactor = 80);
 
--- Vectors already paid for by an ingest that has not been published: a worker that takes over starts from here.
-CREATE TABLE embedding_stash (
+-- Vectors already paid for by an ingest that has not been published: a worker that takes over starts from here. Unlogged:
+-- a crash of the server itself may cost them.
+CREATE UNLOGGED TABLE embedding_stash (
     document_id  uuid NOT NULL,
     space_id     smallint NOT NULL,
     content_hash bytea NOT NULL,

@@ -18,7 +18,7 @@ from spandrel.knowledge.ingest.ingest import Ingest
 from spandrel.knowledge.search.models import SearchRequest
 from spandrel.knowledge.search.search import Search
 from spandrel.knowledge.store import NewCollection, NewFile
-from spandrel.vectors import HalfVector, SparseVector
+from spandrel.vectors import HalfVector, IntArray, SparseVector
 from tests.support.flights import FlightCounter
 from tests.support.knowledge import ADA, KnowledgeBase
 from tests.support.postgres import Cluster, settings_for
@@ -143,9 +143,9 @@ def test_flights_of_ingesting_a_small_document(
     ingest = Ingest(through("spandrel_system"), kb.objects, kb.embedder, kb.queue)
     document = kb.announce(kb.collection())
     kb.ingest = ingest
-    # Claim, two stages, known vectors: one each. Publish: lock, out of the pipeline, three COPYs of two, and the rest
-    # with the commit.
-    assert flights(counter, lambda: kb.upload(document, "Whales sing.")) == 13
+    # Claim and two stages: one each. Publish: lock, out of the pipeline, three COPYs of two, and the rest with the
+    # commit.
+    assert flights(counter, lambda: kb.upload(document, "Whales sing.")) == 12
     assert kb.document(document).status == "ready"
 
 
@@ -373,6 +373,14 @@ def test_sparse_vectors_arrive_as_pgvector_reads_them(connect: Connect) -> None:
     vector = SparseVector.from_items(1 << 20, [0, 7, (1 << 20) - 1], [1.5, 2.0, 0.25])
     [row] = connect().run(b"SELECT %s::sparsevec::text AS text", [vector])
     assert row["text"] == "{1:1.5,8:2,1048576:0.25}/1048576"
+
+
+def test_integer_arrays_arrive_as_they_were(connect: Connect) -> None:
+    items = [1, -(1 << 31), (1 << 31) - 1]
+    [row] = connect().run(
+        b"SELECT %s::integer[] AS some, %s::integer[] AS none", [IntArray.from_items(items), IntArray.from_items([])]
+    )
+    assert row == {"some": items, "none": []}
 
 
 def test_copied_rows_arrive_whole(connect: Connect, kb: KnowledgeBase) -> None:

@@ -418,6 +418,27 @@ def test_a_worker_that_takes_over_pays_for_no_vector_twice(
     assert kb.rows("SELECT * FROM embedding_stash") == []
 
 
+def test_a_worker_that_was_overtaken_leaves_no_vectors_behind(
+    kb: KnowledgeBase, collection: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embed_stage, "BATCH_TEXTS", 4)
+    monkeypatch.setattr(embed_stage, "IN_FLIGHT", 1)
+    document = kb.announce(collection)
+    older, newer = kb.put(document, pages(12)), kb.put(document, pages(3))
+    outcomes: list[object] = []
+
+    def overtake_in_second_batch() -> None:
+        if len(kb.embedder.calls) == 1 and not outcomes:
+            outcomes.append(None)
+            outcomes[0] = kb.deliver(newer)
+
+    kb.embedder.during = overtake_in_second_batch
+    assert kb.deliver(older) is Outcome.SUPERSEDED
+    assert outcomes == [Outcome.READY]
+    assert len(kb.embedder.texts) == 8  # two batches, and of the newer upload nothing: the first was stashed
+    assert kb.rows("SELECT * FROM embedding_stash") == []
+
+
 def test_what_nobody_foresaw_is_tried_again_later_and_later_and_then_fails(
     kb: KnowledgeBase, collection: Collection
 ) -> None:

@@ -53,7 +53,7 @@ def task(document_id: UUID, variant: str) -> IngestTask:
 
 
 def work(url: str, folder: Path) -> None:
-    embed_stage.BATCH_TEXTS = 4  # so that there is something to stash
+    embed_stage.BATCH_TEXTS, embed_stage.IN_FLIGHT = 4, 1  # so that there is something to stash, and to wait for
     ingest = ingest_for(url, folder, delay=0.004)
     documents = sorted({UUID(path.stem) for path in folder.iterdir()})
     while True:

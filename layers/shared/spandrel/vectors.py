@@ -1,11 +1,11 @@
-"""Vectors on the wire: pgvector's binary forms, made without numpy and bound without a look-up of their types.
+"""Vectors on the wire: pgvector's binary forms, and arrays of integers, made without numpy and bound without a look-up
+of their types.
 
 `halfvec` (pgvector, halfvec_send): int16 dimensions, int16 unused, then IEEE 754 half floats, all big-endian.
 """
 
 from __future__ import annotations
 
-import base64
 import math
 import struct
 import sys
@@ -18,8 +18,13 @@ from psycopg.abc import Buffer
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
 
+from spandrel.half_floats import half_floats
+
 if TYPE_CHECKING:
     import psycopg
+
+
+_INT4_OID = 23
 
 
 class HalfVector(bytes):
@@ -46,12 +51,15 @@ class HalfVector(bytes):
         return cls(packed)
 
     @classmethod
-    def from_base64(cls, text: str) -> HalfVector:
-        """From the OpenAI embeddings API's `encoding_format="base64"`: little-endian float32. Raises `ValueError`."""
-        raw = base64.b64decode(text, validate=True)
-        if len(raw) % 4:
+    def from_float32(cls, raw: bytes) -> HalfVector:
+        """From little-endian float32, as embedding APIs send them. Raises `ValueError` like `from_floats`."""
+        dimensions, rest = divmod(len(raw), 4)
+        if rest:
             raise ValueError("a vector's bytes are no whole number of floats")
-        return cls.from_floats(struct.unpack(f"<{len(raw) // 4}f", raw))
+        halves = half_floats(raw)
+        if halves is None:
+            return cls.from_floats(struct.unpack(f"<{dimensions}f", raw))
+        return cls(struct.pack(">hh", dimensions, 0) + halves)
 
 
 @lru_cache(maxsize=8)
@@ -73,6 +81,20 @@ class SparseVector(bytes):
         return cls(head + _big_endian(array("i", indices)) + _big_endian(array("f", values)))
 
 
+class IntArray(bytes):
+    """An integer[] in its binary form. Bind it with an `::integer[]` cast: a dumper an item would take far longer."""
+
+    __slots__ = ()
+
+    @classmethod
+    def from_items(cls, items: Sequence[int]) -> IntArray:
+        if not items:
+            return cls(struct.pack(">iii", 0, 0, _INT4_OID))
+        cells = array("i", [4]) * (2 * len(items))  # each item after its length
+        cells[1::2] = array("i", items)
+        return cls(struct.pack(">iiiii", 1, 0, _INT4_OID, len(items), 1) + _big_endian(cells))
+
+
 def _big_endian(items: array[int] | array[float]) -> bytes:
     if sys.byteorder == "little":
         items.byteswap()
@@ -90,5 +112,5 @@ class _RawDumper(Dumper):
 
 
 def register_vector_dumpers(connection: psycopg.Connection[Any]) -> None:
-    for kind in (HalfVector, SparseVector):
+    for kind in (HalfVector, SparseVector, IntArray):
         connection.adapters.register_dumper(kind, _RawDumper)

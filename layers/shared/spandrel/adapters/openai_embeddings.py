@@ -1,4 +1,7 @@
-"""Embeddings from OpenAI, or whatever speaks its API at `base_url`. The client is imported with the first text."""
+"""Embeddings from OpenAI, or whatever speaks its API at `base_url`. The client is imported with the first text.
+
+Its answers are read by msgspec: the client's own models would take longer than all else of an embedding.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ import math
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from spandrel.errors import EmbeddingRejectedError, EmbeddingUnavailableError
 from spandrel.vectors import HalfVector
@@ -15,8 +20,19 @@ if TYPE_CHECKING:
 
     from spandrel.settings import EmbeddingSettings
 
-
 _UNREADABLE = "The embedding provider sent an answer that cannot be read. Check the provider's address."
+
+
+class _Embedding(msgspec.Struct):
+    embedding: bytes | list[float]
+    """Base64 of little-endian float32, or numbers from a server that knows nothing else."""
+
+
+class _Answer(msgspec.Struct):
+    data: list[_Embedding]
+
+
+_decode = msgspec.json.Decoder(_Answer).decode
 
 
 class OpenAIEmbedder:
@@ -41,8 +57,9 @@ class OpenAIEmbedder:
         # Only these models can be asked for fewer dimensions; other servers reject the parameter.
         shorter: dict[str, Any] = {"dimensions": self.dimensions} if self.model.startswith("text-embedding-3") else {}
         try:
-            answer = self._client.embeddings.create(
-                model=self.model, input=list(texts), encoding_format="base64", **shorter
+            # The texts as `extra_body`, which takes precedence: of `input`, the client looks at each by itself.
+            answer = self._client.embeddings.with_raw_response.create(
+                model=self.model, input="", encoding_format="base64", extra_body={"input": list(texts)}, **shorter
             )
         except openai.RateLimitError as error:
             if error.code == "insufficient_quota":
@@ -56,16 +73,17 @@ class OpenAIEmbedder:
             raise EmbeddingRejectedError from error
         except openai.APIConnectionError as error:  # timeouts among them
             raise EmbeddingUnavailableError from error
-        except (openai.APIError, ValueError) as error:  # no JSON
+        except openai.APIError as error:
             raise EmbeddingRejectedError(_UNREADABLE) from error
-        return self._vectors(answer, len(texts))
+        return self._vectors(answer.content, len(texts))
 
-    def _vectors(self, answer: Any, expected: int) -> list[HalfVector]:
+    def _vectors(self, answer: bytes, expected: int) -> list[HalfVector]:
         try:
-            # What calls itself compatible is not always: the client checks nothing of an answer's shape.
-            encoded = [item.embedding for item in answer.data]
-            vectors = [HalfVector.from_base64(e) if isinstance(e, str) else HalfVector.from_floats(e) for e in encoded]
-        except (AttributeError, TypeError, ValueError) as error:
+            vectors = [
+                HalfVector.from_float32(e) if isinstance(e, bytes) else HalfVector.from_floats(e)
+                for e in (item.embedding for item in _decode(answer).data)
+            ]
+        except (msgspec.DecodeError, ValueError) as error:  # what calls itself compatible is not always
             raise EmbeddingRejectedError(_UNREADABLE) from error
         if len(vectors) != expected:
             raise EmbeddingRejectedError(f"The embedding provider sent {len(vectors)} vectors for {expected} texts.")

@@ -90,10 +90,10 @@ def weigh(counts: Counter[int]) -> SparseVector:
     """One chunk's term counts as the document side of BM25."""
     norm = K1 * (1 - B + B * counts.total() / REFERENCE_LENGTH)
     terms = sorted(counts)
-    occurrences = [counts[term] for term in terms]
+    occurrences = list(map(counts.__getitem__, terms))
     # Few distinct counts occur, so each weight is worked out once.
     saturated = {count: count * (K1 + 1) / (count + norm) for count in set(occurrences)}
-    return SparseVector.from_items(DIMENSIONS, terms, [saturated[count] for count in occurrences])
+    return SparseVector.from_items(DIMENSIONS, terms, list(map(saturated.__getitem__, occurrences)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 Vectors of unchanged chunks are taken over from the live version or from an ingest that did not finish. The rest is
 asked in batches up to the provider's limits; a provider that is over its limits is waited for while the invocation's
-time lasts.
+time lasts. Before anything is waited for, the vectors that are there already are stashed.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spandrel.binary_copy import int2
 from spandrel.database import Database
@@ -24,7 +25,7 @@ from spandrel.sql import Queries
 from spandrel.vectors import HalfVector
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 queries = Queries.beside(__file__)
 
@@ -49,32 +50,43 @@ class Patience:
     margin: float = 15.0
 
 
-def embed(
-    database: Database,
-    embedder: Embedder,
-    claim: Claim,
-    chunks: Sequence[Chunk],
-    patience: Patience,
-    lease_seconds: float,
-) -> list[HalfVector]:
-    """A vector a chunk, in order. Raises `EmbeddingUnavailableError` when the provider outlasts the patience."""
+@contextmanager
+def embedding(database: Database, embedder: Embedder, claim: Claim, chunks: Sequence[Chunk]) -> Iterator[Embedding]:
+    """Sends the first requests for `chunks` on their way: the block may do other work before it reads the vectors."""
     if (embedder.model, embedder.dimensions) != (claim.model, claim.dimensions):
         raise EmbeddingRejectedError(
             f"The knowledge base is built with {claim.model} ({claim.dimensions} dimensions); this function is set to "
             f"{embedder.model} ({embedder.dimensions}). Deploy with the same model, or build a space for the new one."
         )
-    known = _known_vectors(database, claim, chunks)
+    known = _known_vectors(database, claim, chunks) if claim.has_vectors else {}
     # Equal chunks share a vector; dict order keeps the document's.
     missing = list({chunk.content_hash: chunk for chunk in chunks if chunk.content_hash not in known}.values())
-    batches = list(_batches(missing))
-    renew = partial(_renew, database, claim, lease_seconds)
-    for number, vectors in enumerate(_ask_all(embedder, batches, patience, renew), start=1):
-        fresh = {chunk.content_hash: vector for chunk, vector in zip(batches[number - 1], vectors, strict=True)}
-        if number < len(batches):  # the last batch goes straight to publishing
-            _stash(database, claim, fresh)
-            renew()
-        known |= fresh
-    return [known[chunk.content_hash] for chunk in chunks]
+    with _asked(embedder, list(_batches(missing))) as requests:
+        yield Embedding(database, claim, chunks, known, requests)
+
+
+@dataclass(frozen=True, slots=True)
+class Embedding:
+    """A document's vectors, some known and the rest asked for."""
+
+    database: Database
+    claim: Claim
+    chunks: Sequence[Chunk]
+    known: dict[bytes, HalfVector]
+    requests: _Requests
+
+    def vectors(self, patience: Patience, lease_seconds: float) -> list[HalfVector]:
+        """A vector a chunk, in order. Raises `EmbeddingUnavailableError` when the provider outlasts the patience."""
+        renew = partial(_renew, self.database, self.claim, lease_seconds)
+        unsaved: dict[bytes, HalfVector] = {}
+        for batch, vectors in self.requests.answers(patience, renew):
+            fresh = {chunk.content_hash: vector for chunk, vector in zip(batch, vectors, strict=True)}
+            self.known.update(fresh)
+            unsaved |= fresh
+            if self.requests.awaited:  # what needs no waiting goes straight to publishing
+                _stash(self.database, self.claim, unsaved, lease_seconds)
+                unsaved = {}
+        return [self.known[chunk.content_hash] for chunk in self.chunks]
 
 
 def _known_vectors(database: Database, claim: Claim, chunks: Sequence[Chunk]) -> dict[bytes, HalfVector]:
@@ -102,25 +114,44 @@ def _batches(chunks: Sequence[Chunk]) -> Iterator[list[Chunk]]:
         yield batch
 
 
-def _ask_all(
-    embedder: Embedder, batches: Sequence[Sequence[Chunk]], patience: Patience, renew: Callable[[], None]
-) -> Iterator[list[HalfVector]]:
-    """The batches' vectors in order, with a few requests under way at a time. Waiting and leases stay on this
-    thread.
+class _Requests:
+    """The batches' answers in order, with a few requests under way at a time. Waiting and leases stay on the thread
+    that reads them.
     """
+
+    def __init__(self, embedder: Embedder, batches: Sequence[Sequence[Chunk]], pool: ThreadPoolExecutor) -> None:
+        self._batches, self._left = batches, len(batches)
+        self._embedder, self._pool = embedder, pool
+        self._pending = deque(map(self._submit, batches[:IN_FLIGHT]))
+
+    def answers(
+        self, patience: Patience, renew: Callable[[], None]
+    ) -> Iterator[tuple[Sequence[Chunk], list[HalfVector]]]:
+        for number, batch in enumerate(self._batches):
+            answer = _patiently(self._pending.popleft(), partial(self._submit, batch), patience, renew)
+            self._left -= 1
+            yield batch, answer
+            if number + IN_FLIGHT < len(self._batches):
+                self._pending.append(self._submit(self._batches[number + IN_FLIGHT]))
+
+    @property
+    def awaited(self) -> bool:
+        """Whether an answer is still to come, or did not come as it should."""
+        if not self._pending:
+            return self._left > 0
+        return not self._pending[0].done() or self._pending[0].exception() is not None
+
+    def _submit(self, batch: Sequence[Chunk]) -> Future[list[HalfVector]]:
+        return self._pool.submit(self._embedder.embed, [contextual_text(chunk) for chunk in batch])
+
+
+@contextmanager
+def _asked(embedder: Embedder, batches: Sequence[Sequence[Chunk]]) -> Iterator[_Requests]:
     from concurrent.futures import ThreadPoolExecutor
 
     pool = ThreadPoolExecutor(min(len(batches), IN_FLIGHT) or 1)
-
-    def submit(batch: Sequence[Chunk]) -> Future[list[HalfVector]]:
-        return pool.submit(embedder.embed, [contextual_text(chunk) for chunk in batch])
-
     try:
-        pending = deque(submit(batch) for batch in batches[:IN_FLIGHT])
-        for number, batch in enumerate(batches):
-            yield _patiently(pending.popleft(), partial(submit, batch), patience, renew)
-            if number + IN_FLIGHT < len(batches):
-                pending.append(submit(batches[number + IN_FLIGHT]))
+        yield _Requests(embedder, batches, pool)
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -149,12 +180,18 @@ def _patiently(
 
 
 def _renew(database: Database, claim: Claim, lease_seconds: float) -> None:
-    parameters = {"document_id": claim.document_id, "owner": claim.owner, "lease_seconds": lease_seconds}
-    if not database.run(queries.renew_lease, parameters):
+    if not database.run(queries.renew_lease, _lease(claim, lease_seconds)):
         raise LeaseLostError
 
 
-def _stash(database: Database, claim: Claim, vectors: dict[bytes, HalfVector]) -> None:
+def _stash(database: Database, claim: Claim, vectors: dict[bytes, HalfVector], lease_seconds: float) -> None:
+    """Keeps `vectors` and renews the lease. Who lost the document keeps nothing: it may be published already."""
     document, space, user = claim.document_id.bytes, int2(claim.space_id), claim.user_id.encode()
     with database.transaction() as tx:
         tx.copy(queries.copy_stash, ((document, space, hash_, user, vector) for hash_, vector in vectors.items()))
+        if tx.execute(queries.renew_lease, _lease(claim, lease_seconds)).fetchone() is None:
+            raise LeaseLostError
+
+
+def _lease(claim: Claim, lease_seconds: float) -> dict[str, Any]:
+    return {"document_id": claim.document_id, "owner": claim.owner, "lease_seconds": lease_seconds}

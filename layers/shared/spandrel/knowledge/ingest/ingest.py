@@ -1,5 +1,5 @@
-"""The ingest use case: claim, then parse → chunk → weigh → embed → store. Whatever happens, the document says where
-it stands.
+"""The ingest use case: claim, then parse → chunk → embed, weighing meanwhile → store. Whatever happens, the document
+says where it stands.
 
 Nothing is visible before `publish` commits, so any stage can be killed and run again. Faults of the document end it
 with a code; faults around it (provider, store, database) put it back in the queue without counting against it; what
@@ -26,7 +26,7 @@ from spandrel.errors import (
     StorageUnavailableError,
 )
 from spandrel.knowledge.ingest.chunk import chunk
-from spandrel.knowledge.ingest.embed import Patience, embed
+from spandrel.knowledge.ingest.embed import Patience, embedding
 from spandrel.knowledge.ingest.models import Claim, IngestTask, LeaseLostError, Version
 from spandrel.knowledge.ingest.notifications import retry_message, task_message
 from spandrel.knowledge.ingest.parse import parse
@@ -133,9 +133,10 @@ class Ingest:
         parsed = parse(data, name=claim.name, content_type=claim.content_type)
         self._enter(claim, "chunking")
         chunks = chunk(parsed, size=claim.chunk_size, overlap=claim.chunk_overlap)
-        weighed = weigh_chunks(claim.language, chunks)
         self._enter(claim, "embedding")
-        vectors = embed(self.database, self.embedder, claim, chunks, patience, self.lease_seconds)
+        with embedding(self.database, self.embedder, claim, chunks) as asked:
+            weighed = weigh_chunks(claim.language, chunks)  # while the provider is at work
+            vectors = asked.vectors(patience, self.lease_seconds)
         publish(self.database, claim, Version(parsed.content_type, chunks, vectors, weighed))
 
     def _enter(self, claim: Claim, stage: str) -> None:
@@ -170,5 +171,5 @@ class Ingest:
 
 def _claimed(row: dict[str, Any], owner: UUID) -> Claim:
     names = ("user_id", "collection_id", "name", "content_type", "version_id", "attempt", "language")
-    sizes = ("chunk_size", "chunk_overlap", "space_id", "model", "dimensions")
+    sizes = ("chunk_size", "chunk_overlap", "space_id", "model", "dimensions", "has_vectors")
     return Claim(document_id=row["id"], owner=owner, **{name: row[name] for name in (*names, *sizes)})

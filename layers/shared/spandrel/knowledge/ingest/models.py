@@ -49,6 +49,8 @@ class Claim:
     space_id: int
     model: str
     dimensions: int
+    has_vectors: bool = True
+    """Whether there may be vectors of it already: of the live version, or of an ingest that did not finish."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,10 @@ class Unit(NamedTuple):
     header: tuple[int, int] | None = None
     whole: bool = True
 
+    def part(self, start: int, end: int) -> Unit:
+        """From `start` to `end` of it."""
+        return Unit(start, end, self.kind, self.header, False)
+
 
 def units(blocks: list[Block], start: int, end: int) -> list[Unit]:
     """The blocks as units without gaps from `start` to `end`; a heading goes with what follows it."""
@@ -48,6 +52,7 @@ class Packer:
         self._pending: list[Unit] = []
         self._headers: dict[tuple[int, int], str] = {}
         self._measured = self._sure = self._perhaps = -1
+        self._counted = ((0, 0, ""), 0)
 
     def pack(self) -> Iterator[tuple[int, int, str, int]]:
         """Start, end, text and token count of each chunk."""
@@ -111,8 +116,12 @@ class Packer:
         self._perhaps = self._map.offset(first.start, room + 4 * _SLACK)
 
     def _exact(self, start: int, end: int, prefix: str) -> int:
-        start, end = self._trimmed(start, end)
-        return count(prefix + self._text[start:end]) if prefix else self._map.count(start, end)
+        part = (*self._trimmed(start, end), prefix)
+        if part != self._counted[0]:  # closing a chunk asks again what filling it asked last
+            start, end, _ = part
+            tokens = count(prefix + self._text[start:end]) if prefix else self._map.count(start, end)
+            self._counted = (part, tokens)
+        return self._counted[1]
 
     def _keeps(self, unit: Unit) -> bool:
         """Whether `unit`, which no longer fits, begins the next chunk instead of being cut to fill this one."""
@@ -139,11 +148,11 @@ class Packer:
             return
         cut = self._word_cut(unit)
         if cut is None:  # not a word of it fits here
-            self._pending.append(unit._replace(whole=False))
+            self._pending.append(unit.part(unit.start, unit.end))
             self._current = self._current if self._fresh else []
             return
-        self._pending.append(unit._replace(start=cut, whole=False))
-        self._pending.append(unit._replace(end=cut, whole=False))
+        self._pending.append(unit.part(cut, unit.end))
+        self._pending.append(unit.part(unit.start, cut))
 
     def _word_cut(self, unit: Unit) -> int | None:
         """The last place in `unit` where cutting it makes its head fit, between words unless nothing else is there."""
@@ -156,7 +165,7 @@ class Packer:
                 cut = max(target, unit.start + 1)
             if cut is None:
                 return None
-            if self._fits(unit._replace(end=cut)):
+            if self._fits(unit.part(unit.start, cut)):
                 return cut
             room = min(room - 1, room * 7 // 8)
         return None if self._current else unit.start + 1
@@ -201,8 +210,8 @@ class Packer:
         while tokens > self._size and end - start > 1:
             end = start + (end - start) * 7 // 8
             tokens = self._exact(start, end, "")
-        self._pending.append(unit._replace(start=end, whole=False))
-        self._current = [unit._replace(end=end, whole=False)]
+        self._pending.append(unit.part(end, unit.end))
+        self._current = [unit.part(unit.start, end)]
         return self._trimmed(start, end)[1], tokens
 
     def _tail(self, closed: list[Unit]) -> list[Unit]:
@@ -214,7 +223,7 @@ class Packer:
                 tokens = self._map.estimate(part.start, part.end)
                 if part.kind == "table_row" or tokens > left:
                     return tail or self._last_words(part)
-                tail.insert(0, part._replace(whole=False))
+                tail.insert(0, part.part(part.start, part.end))
                 left -= tokens
         return tail[1:]  # never the whole chunk again
 
@@ -225,4 +234,4 @@ class Packer:
         target = self._map.offset(unit.start, tokens - self._overlap)
         while target < unit.end and not self._text[target - 1].isspace():
             target += 1
-        return [unit._replace(start=target, whole=False)] if target < unit.end else []
+        return [unit.part(target, unit.end)] if target < unit.end else []

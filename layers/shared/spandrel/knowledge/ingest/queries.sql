@@ -30,7 +30,8 @@ SELECT p.id, p.user_id, p.collection_id, p.name, p.content_type,
        c.id IS NULL AND p.status NOT IN ('deleting', 'ready', 'failed') AND p.lease_until > now()
            AND p.sequencer = coalesce(%(sequencer)s, p.sequencer) AS busy,
        p.status = 'deleting' AS doomed,
-       c.attempt, c.s3_version_id AS version_id, c.chunk_count AS live_chunks,
+       c.attempt, c.s3_version_id AS version_id,
+       p.chunk_count > 0 OR EXISTS (SELECT FROM embedding_stash e WHERE e.document_id = p.id) AS has_vectors,
        l.language, l.chunk_size, l.chunk_overlap, s.id AS space_id, s.model, s.dimensions
 FROM prior p
 LEFT JOIN claimed c ON true

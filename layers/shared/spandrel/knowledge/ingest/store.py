@@ -10,6 +10,7 @@ from spandrel.database import Database, Transaction
 from spandrel.knowledge.ingest.chunk import Chunk
 from spandrel.knowledge.ingest.models import Claim, LeaseLostError, Version
 from spandrel.sql import Queries
+from spandrel.vectors import IntArray
 
 queries = Queries.beside(__file__)
 
@@ -20,7 +21,6 @@ FOLD_AFTER_DOCUMENTS = 128
 def publish(database: Database, claim: Claim, version: Version) -> None:
     """Replaces the live version by `version`, or raises `LeaseLostError` and changes nothing."""
     counts = version.weighed.counts
-    terms = sorted(counts)
     with database.transaction() as tx:
         held = tx.execute(queries.lock_for_publish, {"document_id": claim.document_id, "owner": claim.owner})
         if held.fetchone() is None:
@@ -36,18 +36,13 @@ def publish(database: Database, claim: Claim, version: Version) -> None:
                 "content_type": version.content_type,
                 "chunks": len(version.chunks),
                 "tokens": sum(chunk.token_count for chunk in version.chunks),
-                "terms": _array(terms),
-                "counts": _array([counts[term] for term in terms]),
+                "terms": IntArray.from_items(list(counts)),
+                "counts": IntArray.from_items(list(counts.values())),
             },
         )
     row = published.fetchone()
     if row and row["unfolded"] >= FOLD_AFTER_DOCUMENTS:
         database.run(queries.fold_terms, {"collection_id": claim.collection_id})
-
-
-def _array(items: Sequence[int]) -> str:
-    """An integer[] literal: a dumper an item would take longer than the whole statement."""
-    return f"{{{','.join(map(str, items))}}}"
 
 
 def _copy(tx: Transaction, claim: Claim, version: Version) -> None:

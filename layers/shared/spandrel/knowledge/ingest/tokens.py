@@ -1,7 +1,8 @@
 """Counting cl100k_base tokens, offline and exactly.
 
 `TokenMap` tokenises a stretch of text once and then counts any part of it: the middle by a look-up, and only the two
-border words by tokenising them again. Counts equal `len(encode(part))` for every part.
+border words by tokenising them again. Counts equal `len(encode(part))` for every part. A word is tokenised when a
+process meets it for the first time, and looked up from then on.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ import importlib.util
 import re
 from array import array
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
-from functools import cache
+from collections.abc import Iterator
+from functools import cache, lru_cache
 from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,7 +29,9 @@ _PATTERN = (
 _SEGMENT = 1 << 18  # characters tokenised at a time, so that the list of tokens stays small
 _RUN = 2000  # tiktoken overflows its stack on some 100,000 blanks in a row: longer runs are tokenised in parts
 _LONG_RUN = re.compile(rf"(?:(?<=\S)|\A)\s{{{_RUN},}}+")
-_BORDER = re.compile(r"\S(?= )")  # the tokeniser always begins a new piece at a space that follows a non-space
+_BORDER = re.compile(r" (?<=\S )")  # the tokeniser always begins a new piece at a space that follows a non-space
+_SHORT = 64  # characters of a word or stretch that is worth remembering
+_REMEMBERED = 1 << 16  # words
 _NEAR = 16  # looks taken for a border before giving up on it
 _CONTINUATION = bytes(range(0x80, 0xC0))
 
@@ -100,7 +103,57 @@ def encode(text: str) -> list[int]:
 
 def count(text: str) -> int:
     """How many cl100k_base tokens `text` has."""
+    return _count_short(text) if len(text) <= _SHORT else len(encode(text))
+
+
+@lru_cache(maxsize=1 << 15)
+def _count_short(text: str) -> int:
     return len(encode(text))
+
+
+def _encoded_widths(text: str) -> bytes:
+    return bytes(map(_widths().__getitem__, encode(text)))
+
+
+class _Words:
+    """The words met so far, with the widths of their tokens. A word is what stands between two borders, its space left
+    out.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[str, bytes] = {}
+
+    def widths(self, text: str) -> bytes:
+        """How many characters begin in each token of `text`."""
+        first, *words = _BORDER.split(text)
+        last = words.pop() if words else None  # may end with a blank, and then no other may be tokenised behind it
+        if len(self._known) > _REMEMBERED:
+            self._known = {}
+        known = self._known  # kept for this call, whatever another thread does
+        met = self._met(list(set(words).difference(known)))
+        for word in [word for word in met if len(word) <= _SHORT]:
+            known[word] = met.pop(word)
+        look_up = known.__getitem__ if not met else lambda word: met[word] if word in met else known[word]
+        ends = b"" if last is None else _encoded_widths(f" {last}")
+        return b"".join((_encoded_widths(first), b"".join(map(look_up, words)), ends))
+
+    @staticmethod
+    def _met(words: list[str]) -> dict[str, bytes]:
+        """New words, tokenised together: no token crosses the borders between them."""
+        if not words:
+            return {}
+        widths = _encoded_widths(" " + " ".join(words))
+        ends = list(accumulate(widths))
+        met, position, begin = {}, 0, 0
+        for word in words:
+            position += 1 + len(word)
+            stop = bisect_right(ends, position, begin)
+            met[word] = widths[begin:stop]
+            begin = stop
+        return met
+
+
+_words = _Words()
 
 
 class TokenMap:
@@ -115,14 +168,13 @@ class TokenMap:
     def _tokenise(self, end: int) -> tuple[array[int], int]:
         """The offset, counted from the start, at which each token has ended; and the number of tokens."""
         ends = array("I")
-        width: Callable[[int], int] = _widths().__getitem__
         position = self._start
         while position < end:
             stop = end
             if end - position > _SEGMENT:
                 border = _BORDER.search(self._text, position + _SEGMENT, end)
-                stop = border.end() if border else end
-            steps = accumulate(map(width, encode(self._text[position:stop])), initial=position - self._start)
+                stop = border.start() if border else end
+            steps = accumulate(_words.widths(self._text[position:stop]), initial=position - self._start)
             next(steps)
             ends.extend(steps)
             position = stop

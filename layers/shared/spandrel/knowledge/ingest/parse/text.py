@@ -17,6 +17,7 @@ _BOMS = (
 )
 _DROPPED = (*range(9), 11, *range(14, 32), 127, 0xFEFF)
 _CONTROL: dict[int, str | None] = {**dict.fromkeys(_DROPPED), 12: "\n"}
+_ASCII_CONTROL = bytes((*(code for code in _DROPPED if code < 128), 12))
 _CONTROL_BYTES = bytes(code for code in (*range(1, 7), *range(14, 27), *range(28, 32), 127))
 _CONTROL_FOUND = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufeff]")
 _UNUSABLE = re.compile("[\ud800-\udfff\ufffe\uffff]")
@@ -37,9 +38,13 @@ def clean(text: str) -> str:
     """
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
-    if _CONTROL_FOUND.search(text):
-        text = text.translate(_CONTROL)
-    if _UNUSABLE.search(text):
+    if text.isascii():  # a look through its bytes, many times as fast as through its characters
+        raw = text.encode()
+        if len(raw.translate(None, _ASCII_CONTROL)) < len(raw):
+            text = text.translate(_CONTROL)
+    else:
+        if _CONTROL_FOUND.search(text):
+            text = text.translate(_CONTROL)
         text = _UNUSABLE.sub("\ufffd", text)
     if not blank_run(text, 512):
         return text
