@@ -283,6 +283,7 @@ END
 $$;
 
 -- Makes (model, dimensions) known and gives it its HNSW index. The first space is active at once; a later one is built.
+-- With pgvector's default ef_construction of 64, whole clusters of vectors could not be reached from some queries.
 CREATE FUNCTION ensure_embedding_space(p_model text, p_dimensions integer) RETURNS smallint
     LANGUAGE plpgsql AS $$
 DECLARE
@@ -297,8 +298,34 @@ BEGIN
            CASE WHEN EXISTS (SELECT FROM embedding_spaces WHERE status = 'active') THEN 'building' ELSE 'active' END
     RETURNING id INTO v_id;
     EXECUTE format('CREATE INDEX chunk_embeddings_graph_%s ON chunk_embeddings
-                    USING hnsw ((embedding::halfvec(%s)) halfvec_cosine_ops) WITH (m = 16, ef_construction = 64)
+                    USING hnsw ((embedding::halfvec(%s)) halfvec_cosine_ops) WITH (m = 16, ef_construction = 128)
                     WHERE space_id = %s AND in_graph', v_id, p_dimensions, v_id);
+    PERFORM write_nearest_in_graph();
     RETURN v_id;
 END
 $$;
+
+-- Writes `nearest_in_graph`, a branch a space: the chunks nearest to a vector among those that the space's HNSW index holds.
+--
+-- The index is on a cast to the space's dimensions and partial on its id, so a statement must name both as constants to
+-- use it. Written out, each is planned once a connection; put together at every search, planning took a fifth of its time.
+CREATE FUNCTION write_nearest_in_graph() RETURNS void
+    LANGUAGE plpgsql AS $write$
+BEGIN
+    EXECUTE format('CREATE OR REPLACE FUNCTION nearest_in_graph(
+        p_space_id smallint, p_query halfvec, p_collections uuid[], p_documents uuid[], p_depth integer
+    ) RETURNS TABLE (document_id uuid, ordinal integer, similarity double precision)
+        LANGUAGE plpgsql STABLE ROWS 50 AS $$
+    #variable_conflict use_column
+    BEGIN
+        %s
+    END
+    $$', (SELECT string_agg(format('IF p_space_id = %1$s THEN
+        RETURN QUERY
+        SELECT document_id, ordinal, 1 - (embedding::halfvec(%2$s) <=> p_query::halfvec(%2$s)) FROM chunk_embeddings
+        WHERE space_id = %1$s AND in_graph AND collection_id = ANY (p_collections)
+          AND (p_documents IS NULL OR document_id = ANY (p_documents))
+        ORDER BY embedding::halfvec(%2$s) <=> p_query::halfvec(%2$s) LIMIT p_depth;
+        END IF;', id, dimensions), E'\n        ') FROM embedding_spaces));
+END
+$write$;

@@ -13,56 +13,73 @@ CREATE FUNCTION rerank_depth(p_dimensions integer, p_depth integer) RETURNS inte
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN greatest(p_depth * 3, least(1500, 240000 / p_dimensions));
 
--- The `p_depth` chunks nearest to `p_query` by cosine, among collections and, if given, documents.
+-- The `p_depth` chunks nearest to `p_query` by cosine, among collections and, if given, documents, `p_chunks` in all.
+--
+-- In the graph: one of more vectors is searched with more candidates, or recall would fall as it grows. Outside it: by their
+-- codes, then by their vectors. A scan spends a third of its time on sorting what is far away, so a sample tells first how near
+-- is near; should too few turn out to be (the sample is the collection's oldest documents), the rest is sorted too.
 CREATE FUNCTION nearest_chunks(
-    p_space embedding_spaces, p_query halfvec, p_collections uuid[], p_documents uuid[], p_depth integer, p_graph boolean
+    p_space embedding_spaces, p_query halfvec, p_collections uuid[], p_documents uuid[], p_chunks bigint, p_depth integer,
+    p_graph boolean
 ) RETURNS TABLE (document_id uuid, ordinal integer, similarity double precision)
     LANGUAGE plpgsql STABLE ROWS 50
-    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off SET plan_cache_mode = auto AS $$
+    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET max_parallel_workers_per_gather = 0
+    SET jit = off SET plan_cache_mode = force_generic_plan AS $$
 #variable_conflict use_column
 DECLARE
-    v_code   "bit" := binary_quantize(p_query);
-    v_states boolean[] := CASE WHEN p_graph THEN '{f}' ELSE '{f,t}' END;
-    v_rerank integer := rerank_depth(p_space.dimensions, p_depth);
+    c_sample  constant integer := 512;
+    c_spare   constant integer := 4;     -- so many times what is re-ranked should be within reach
+    v_code    "bit" := binary_quantize(p_query);
+    v_states  boolean[] := CASE WHEN p_graph THEN '{f}' ELSE '{f,t}' END;
+    v_rerank  integer := rerank_depth(p_space.dimensions, p_depth);
+    v_reach   double precision := 'Infinity';
+    v_documents uuid[];                  -- the nearest by code
+    v_ordinals  integer[];
 BEGIN
-    IF p_documents IS NULL THEN
-        RETURN QUERY
-        SELECT document_id, ordinal, 1 - distance FROM (
-            SELECT document_id, ordinal, e.embedding <=> p_query AS distance
-            FROM (
-                SELECT c.document_id, c.ordinal FROM chunk_codes c
-                WHERE c.collection_id = ANY (p_collections) AND c.space_id = p_space.id AND c.in_graph = ANY (v_states)
-                ORDER BY c.code <~> v_code LIMIT v_rerank
-            ) near
-            JOIN chunk_embeddings e USING (document_id, ordinal)
-            WHERE e.space_id = p_space.id
-            ORDER BY distance LIMIT p_depth
-        ) best;
-    ELSE
-        RETURN QUERY
-        SELECT document_id, ordinal, 1 - distance FROM (
-            SELECT document_id, ordinal, e.embedding <=> p_query AS distance
-            FROM (
-                SELECT c.document_id, c.ordinal FROM chunk_codes c
-                WHERE c.document_id = ANY (p_documents) AND c.collection_id = ANY (p_collections)
-                  AND c.space_id = p_space.id AND c.in_graph = ANY (v_states)
-                ORDER BY c.code <~> v_code LIMIT v_rerank
-            ) near
-            JOIN chunk_embeddings e USING (document_id, ordinal)
-            WHERE e.space_id = p_space.id
-            ORDER BY distance LIMIT p_depth
-        ) best;
-    END IF;
     IF p_graph THEN
         -- Local to the transaction: a setting of the session would pin a proxied connection.
-        PERFORM set_config('hnsw.ef_search', greatest(100, p_depth * 2)::text, true),
+        PERFORM set_config('hnsw.ef_search', least(1000, greatest(
+                               p_depth * 2, 50 * greatest(1, p_space.graph_count / 100000.0) ^ 0.3))::integer::text, true),
                 set_config('hnsw.iterative_scan', 'relaxed_order', true);
-        RETURN QUERY EXECUTE format(
-            'SELECT document_id, ordinal, 1 - (embedding::halfvec(%1$s) <=> $1::halfvec(%1$s)) FROM chunk_embeddings
-             WHERE space_id = %2$s AND in_graph AND collection_id = ANY ($2) AND ($3 IS NULL OR document_id = ANY ($3))
-             ORDER BY embedding::halfvec(%1$s) <=> $1::halfvec(%1$s) LIMIT $4', p_space.dimensions, p_space.id)
-            USING p_query, p_collections, p_documents, p_depth;
+        RETURN QUERY SELECT * FROM nearest_in_graph(p_space.id, p_query, p_collections, p_documents, p_depth);
+        IF NOT EXISTS (SELECT FROM chunk_codes c WHERE c.collection_id = ANY (p_collections)
+                       AND c.space_id = p_space.id AND NOT c.in_graph) THEN
+            RETURN;
+        END IF;
     END IF;
+    IF p_documents IS NOT NULL THEN
+        SELECT array_agg(document_id), array_agg(ordinal) INTO v_documents, v_ordinals FROM (
+            SELECT c.document_id, c.ordinal FROM chunk_codes c
+            WHERE c.document_id = ANY (p_documents) AND c.collection_id = ANY (p_collections)
+              AND c.space_id = p_space.id AND c.in_graph = ANY (v_states)
+            ORDER BY c.code <~> v_code LIMIT v_rerank
+        ) near;
+    ELSE
+        IF NOT p_graph AND p_chunks > c_sample * c_spare AND p_chunks > v_rerank * c_spare * 2 THEN
+            SELECT distance INTO v_reach FROM (
+                SELECT c.code <~> v_code AS distance FROM chunk_codes c
+                WHERE c.collection_id = ANY (p_collections) AND c.space_id = p_space.id LIMIT c_sample
+            ) sample ORDER BY distance OFFSET c_sample * c_spare * v_rerank / p_chunks LIMIT 1;
+        END IF;
+        LOOP
+            SELECT array_agg(document_id), array_agg(ordinal) INTO v_documents, v_ordinals FROM (
+                SELECT c.document_id, c.ordinal FROM chunk_codes c
+                WHERE c.collection_id = ANY (p_collections) AND c.space_id = p_space.id AND c.in_graph = ANY (v_states)
+                  AND c.code <~> v_code <= v_reach
+                ORDER BY c.code <~> v_code LIMIT v_rerank
+            ) near;
+            EXIT WHEN v_reach = 'Infinity' OR cardinality(v_documents) = v_rerank;
+            v_reach := 'Infinity';
+        END LOOP;
+    END IF;
+    RETURN QUERY
+    SELECT document_id, ordinal, 1 - distance FROM (
+        SELECT document_id, ordinal, e.embedding <=> p_query AS distance
+        FROM unnest(v_documents, v_ordinals) AS near (document_id, ordinal)
+        JOIN chunk_embeddings e USING (document_id, ordinal)
+        WHERE e.space_id = p_space.id
+        ORDER BY distance LIMIT p_depth
+    ) best;
 END
 $$;
 
@@ -206,7 +223,8 @@ BEGIN
 END
 $$;
 
--- One search, whole. One row at least: `hit` columns are NULL where nothing was found, the rest tells how it was done.
+-- One search, whole. One row at least: `hit` columns are NULL where nothing was found. The first row tells how it was
+-- done, the last how long it took.
 --
 -- p_collections NULL: all of the caller's. p_query NULL: no vector half; p_terms NULL: no text half. p_terms and
 -- p_languages run in parallel: a term counts if one of the collections is of its language. p_filter is a jsonpath
@@ -224,7 +242,8 @@ CREATE FUNCTION search_chunks(
     chunk_text text, heading_path text[], page integer, start_offset integer, end_offset integer
 )
     LANGUAGE plpgsql STABLE ROWS 10
-    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off SET plan_cache_mode = force_generic_plan AS $$
+    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET max_parallel_workers_per_gather = 0
+    SET jit = off SET plan_cache_mode = force_generic_plan AS $$
 #variable_conflict use_column
 DECLARE
     c_large      constant integer := 20000;  -- chunks that are cheaper to find through an index than to read
@@ -240,7 +259,8 @@ DECLARE
     v_inverted   boolean;
     v_languages  text[];
     v_documents  uuid[];
-    v_depth      integer := greatest(40, p_top_k * 4);
+    -- What one half ranks low may be what both agree on; with one half alone its best are the answer.
+    v_depth      integer := CASE WHEN p_query IS NULL OR p_terms IS NULL THEN p_top_k ELSE greatest(40, p_top_k * 4) END;
     v_terms      integer[];
     v_weight     double precision;  -- of a text half that covers the whole query
     v_near       search_leg[];
@@ -267,7 +287,7 @@ BEGIN
         IF space_ok AND v_chunks > 0 THEN
             v_near := ARRAY(
                 SELECT (n.document_id, n.ordinal, n.similarity, NULL, row_number() OVER w)::search_leg
-                FROM nearest_chunks(v_space, p_query, found_collections, v_documents, v_depth, v_graph) n
+                FROM nearest_chunks(v_space, p_query, found_collections, v_documents, v_chunks, v_depth, v_graph) n
                 WINDOW w AS (ORDER BY n.similarity DESC, n.document_id, n.ordinal) LIMIT v_depth);
         END IF;
     END IF;
@@ -315,6 +335,8 @@ BEGIN
     LOOP
         total_ms := extract(epoch FROM clock_timestamp() - v_begin) * 1000;
         RETURN NEXT;
+        found_collections := NULL; space_ok := NULL; vector_path := NULL; text_path := NULL;
+        filter_ms := NULL; vector_ms := NULL; text_ms := NULL;
     END LOOP;
     IF NOT FOUND THEN
         total_ms := extract(epoch FROM clock_timestamp() - v_begin) * 1000;

@@ -229,7 +229,7 @@ def test_recall_through_the_graph(kb: KnowledgeBase, filtered: bool) -> None:
         )
         near = kb.app.run(
             b"""SELECT n.similarity FROM embedding_spaces s,
-                nearest_chunks(s, %(query)s::halfvec, %(collections)s, %(documents)s::uuid[], 40, true) n
+                nearest_chunks(s, %(query)s::halfvec, %(collections)s, %(documents)s::uuid[], 1510, 40, true) n
                 WHERE s.status = 'active' ORDER BY n.similarity DESC LIMIT 10""",
             {"query": query, "collections": [collection.id], "documents": known},
             user_id=ADA,
@@ -238,6 +238,58 @@ def test_recall_through_the_graph(kb: KnowledgeBase, filtered: bool) -> None:
         # Many are equally near, so what counts is how near.
         hits += sum(row["similarity"] >= exact[-1]["similarity"] - 1e-6 for row in near)
     assert hits / expected >= 0.95
+
+
+@pytest.mark.parametrize("nearest_first", [False, True])
+def test_the_codes_within_reach_are_the_nearest_of_all(kb: KnowledgeBase, nearest_first: bool) -> None:
+    """How near is near is told by a sample of the first; one that lies about the rest must cost time, not hits."""
+    collection, space = kb.collection(), kb.one("SELECT ensure_embedding_space('wide', 1536)")
+    document = kb.announce(collection)
+    kb.rows(
+        """INSERT INTO chunk_embeddings (document_id, ordinal, space_id, user_id, collection_id, embedding)
+           SELECT %s, n, %s, 'ada', %s, array_agg(random_normal() + CASE WHEN %s THEN 3000 - n ELSE n END / 3000.0)::halfvec
+           FROM generate_series(1, 3000) AS n, generate_series(1, 1536) GROUP BY n""",
+        *(document, space, collection.id, nearest_first),
+    )
+    kb.rows(
+        """INSERT INTO chunk_codes (collection_id, space_id, document_id, ordinal, user_id, code)
+           SELECT collection_id, space_id, document_id, ordinal, user_id, binary_quantize(embedding)
+           FROM chunk_embeddings WHERE space_id = %s""",
+        space,
+    )
+    ones = HalfVector.from_floats([1.0] * 1536)
+    nearest = kb.rows(
+        "SELECT ordinal FROM chunk_embeddings ORDER BY embedding <=> %s::text::halfvec LIMIT 10", str(ones.to_list())
+    )
+    for believed in (1, 3000, 1_000_000):  # chunks; the fewer of many should be near, the shorter the reach
+        rows = kb.app.run(
+            b"""SELECT n.ordinal FROM embedding_spaces s,
+                nearest_chunks(s, %s::halfvec, %s, NULL, %s, 10, false) n WHERE s.id = %s ORDER BY n.similarity DESC""",
+            [ones, [collection.id], believed, space],
+            user_id=ADA,
+        )
+        assert rows == nearest
+
+
+def test_every_space_is_searched_through_its_own_graph(kb: KnowledgeBase) -> None:
+    """One function, a branch a space, written anew with each."""
+    collection = kb.collection()
+    document = kb.publish(collection, WHALES)
+    promote(kb)
+    space = kb.one("SELECT ensure_embedding_space('next-3', 3)")
+    kb.rows(
+        """INSERT INTO chunk_embeddings (document_id, ordinal, space_id, in_graph, user_id, collection_id, embedding)
+           VALUES (%s, 0, %s, true, 'ada', %s, '[1,0,0]'), (%s, 1, %s, true, 'ada', %s, '[0,1,0]')""",
+        *(document, space, collection.id) * 2,
+    )
+    near = b"SELECT ordinal, similarity FROM nearest_in_graph(%s::smallint, %s::halfvec, %s, NULL, 5) ORDER BY 2 DESC"
+    small = HalfVector.from_floats([0.0, 1.0, 0.0])
+    rows = kb.app.run(near, [space, small, [collection.id]], user_id=ADA)
+    assert [tuple(row.values()) for row in rows] == [(1, 1), (0, 0)]
+    assert kb.app.run(near, [space, small, [collection.id]], user_id=BOB) == []
+    first = kb.one("SELECT id FROM embedding_spaces WHERE status = 'active'")
+    query = HalfVector.from_floats(bag_of_words(WHALES[2]))
+    assert kb.app.run(near, [first, query, [collection.id]], user_id=ADA)[0]["ordinal"] == 2
 
 
 def test_promotion_loses_and_doubles_nothing(kb: KnowledgeBase) -> None:
