@@ -166,7 +166,7 @@ def test_several_inverted_collections_are_scored_as_one(kb: KnowledgeBase) -> No
 
 
 def test_a_removed_chunk_is_found_no_more_and_a_new_version_at_once(kb: KnowledgeBase) -> None:
-    """The inverted index lists removed chunks until it is swept; before, between and after, only what lives is found."""
+    """The inverted index lists removed chunks until it is swept; before and after, only what lives is found."""
     collection = kb.collection()
     documents = [kb.add(collection, text, name=f"{n}.txt") for n, text in enumerate(WHALES)]
     promote(kb)
@@ -281,7 +281,8 @@ def test_the_codes_within_reach_are_the_nearest_of_all(kb: KnowledgeBase, neares
     document = kb.announce(collection)
     kb.rows(
         """INSERT INTO chunk_embeddings (document_id, ordinal, space_id, user_id, collection_id, embedding)
-           SELECT %s, n, %s, 'ada', %s, array_agg(random_normal() + CASE WHEN %s THEN 3000 - n ELSE n END / 3000.0)::halfvec
+           SELECT %s, n, %s, 'ada', %s,
+                  array_agg(random_normal() + CASE WHEN %s THEN 3000 - n ELSE n END / 3000.0)::halfvec
            FROM generate_series(1, 3000) AS n, generate_series(1, 1536) GROUP BY n""",
         *(document, space, collection.id, nearest_first),
     )
