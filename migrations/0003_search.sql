@@ -83,24 +83,23 @@ BEGIN
 END
 $$;
 
--- What the terms add to the scores of the chunks that have them, from the inverted index: at least the exact sum, and more by
--- less than a millionth. A chunk is named by its collection's place in `p_collections` above 32 bits of its number.
-CREATE FUNCTION posting_sums(p_terms integer[], p_idfs double precision[], p_collections uuid[])
-    RETURNS TABLE (chunk bigint, partial double precision)
+-- What each of the terms adds to the scores of the chunks that have it, from the inverted index: what it does, or more by less
+-- than a millionth. A chunk is named by its collection's place in `p_collections` above 32 bits of its number.
+CREATE FUNCTION posting_entries(p_terms integer[], p_idfs double precision[], p_collections uuid[])
+    RETURNS TABLE (chunk bigint, adds double precision)
     LANGUAGE sql STABLE ROWS 1000 AS $$
-    SELECT (place << 32) + (entry >> 26), sum((entry & 67108863) * factor)
+    SELECT (place << 32) + (entry >> 26), (entry & 67108863) * factor
     FROM (
         SELECT c.place, t.idf / 16777216 AS factor, unnest(p.entries) AS entry
         FROM unnest(p_collections) WITH ORDINALITY AS c (id, place), unnest(p_terms, p_idfs) AS t (term, idf), postings p
         WHERE p.collection_id = c.id AND p.term = t.term
     ) listed
-    GROUP BY 1
 $$;
 
 -- The exact scores of chunks named as above, of those that are still there.
 CREATE FUNCTION posting_scores(p_chunks bigint[], p_query sparsevec, p_collections uuid[], p_documents uuid[])
     RETURNS TABLE (document_id uuid, ordinal integer, score double precision)
-    LANGUAGE sql STABLE ROWS 100 AS $$
+    LANGUAGE sql STABLE ROWS 100 SET enable_hashjoin = off AS $$
     SELECT t.document_id, t.ordinal, -(t.terms <#> p_query)
     FROM (SELECT p_collections[chunk >> 32] AS collection_id, array_agg((chunk & 4294967295)::integer) AS numbers
           FROM unnest(p_chunks) AS chunk GROUP BY 1) named
@@ -129,7 +128,7 @@ CREATE FUNCTION matching_inverted(
     p_terms integer[], p_counts bigint[], p_idfs double precision[], p_bounds double precision[], p_query sparsevec,
     p_collections uuid[], p_documents uuid[], p_depth integer
 ) RETURNS TABLE (document_id uuid, ordinal integer, score double precision)
-    LANGUAGE plpgsql STABLE ROWS 50 AS $$
+    LANGUAGE plpgsql STABLE ROWS 50 SET enable_hashjoin = on AS $$
 #variable_conflict use_column
 DECLARE
     c_slack  constant double precision := 0.001;  -- scores are summed in single precision
@@ -156,8 +155,8 @@ BEGIN
         v_count := v_count + p_counts[v_tried];
         EXIT WHEN v_count >= 2 * v_first OR v_tried = v_terms;
     END LOOP;
-    v_chunks := ARRAY(SELECT chunk FROM posting_sums(p_terms[:v_tried], p_idfs, p_collections)
-                      ORDER BY partial DESC LIMIT v_first);
+    v_chunks := ARRAY(SELECT chunk FROM posting_entries(p_terms[:v_tried], p_idfs, p_collections)
+                      GROUP BY chunk ORDER BY sum(adds) DESC LIMIT v_first);
     SELECT score INTO v_least FROM posting_scores(v_chunks, p_query, p_collections, p_documents)
     ORDER BY score DESC OFFSET p_depth - 1 LIMIT 1;
     v_least := coalesce(v_least, 0) - c_slack;
@@ -177,12 +176,16 @@ BEGIN
     v_known := CASE WHEN v_weights1 IS NULL THEN 0 ELSE p_bounds[v_listed + 1] END
              + CASE WHEN v_weights2 IS NULL THEN 0 ELSE p_bounds[v_listed + 2] END
              + CASE WHEN v_weights3 IS NULL THEN 0 ELSE p_bounds[v_listed + 3] END;
+    -- The longest list is joined to the sums of the others: cheaper than to sum it too, as few of its chunks are left.
     SELECT array_agg(chunk), array_agg(most) INTO v_chunks, v_most FROM (
-        SELECT chunk, partial + v_rest - CASE WHEN chunk >> 32 = v_largest.place THEN v_known
+        SELECT chunk, coalesce(partial, 0) + coalesce(adds, 0) + v_rest - CASE WHEN chunk >> 32 = v_largest.place THEN v_known
                    - coalesce(get_byte(v_weights1, (chunk & 4294967295)::integer) * v_worth1, 0)
                    - coalesce(get_byte(v_weights2, (chunk & 4294967295)::integer) * v_worth2, 0)
                    - coalesce(get_byte(v_weights3, (chunk & 4294967295)::integer) * v_worth3, 0) ELSE 0 END AS most
-        FROM posting_sums(p_terms[:v_listed], p_idfs, p_collections) WHERE partial + v_rest >= v_least OFFSET 0
+        FROM posting_entries(p_terms[v_listed : v_listed], p_idfs[v_listed : v_listed], p_collections) FULL JOIN (
+            SELECT chunk, sum(adds) AS partial FROM posting_entries(p_terms[: v_listed - 1], p_idfs, p_collections) GROUP BY chunk
+        ) others USING (chunk)
+        WHERE coalesce(partial, 0) + coalesce(adds, 0) + v_rest >= v_least OFFSET 0
     ) listed WHERE most >= v_least;
     IF cardinality(v_chunks) > 2 * v_first THEN
         v_least := greatest(v_least, (

@@ -449,7 +449,7 @@ def test_the_inverted_index_is_closed_to_other_users(kb: KnowledgeBase) -> None:
     collection = kb.collection()
     kb.publish(collection, WHALES)
     promote(kb)
-    listed = b"SELECT count(*) AS n FROM posting_sums(ARRAY[%s::int], ARRAY[1.0], %s)"
+    listed = b"SELECT count(*) AS n FROM posting_entries(ARRAY[%s::int], ARRAY[1.0], %s)"
     scored = b"SELECT count(*) AS n FROM posting_scores('{4294967297,4294967298}', '{1:1}/1048576', %s, NULL)"
     for user, lists, chunks in ((ADA, 3, 2), (BOB, 0, 0), (None, 0, 0)):
         assert kb.app.run(listed, [english("whales"), [collection.id]], user_id=user) == [{"n": lists}]
