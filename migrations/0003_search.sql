@@ -13,14 +13,14 @@ CREATE FUNCTION rerank_depth(p_dimensions integer, p_depth integer) RETURNS inte
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN greatest(p_depth * 3, least(1500, 240000 / p_dimensions));
 
--- The `p_depth` chunks nearest to `p_query` by cosine, among collections and, if given, documents, `p_chunks` in all.
+-- The `p_depth` chunks nearest to `p_query` by cosine, among collections and, if given, documents, `p_chunks` in all: by their
+-- codes, then by their vectors. `p_fresh`: only of those that are not in the graph.
 --
--- In the graph: one of more vectors is searched with more candidates, or recall would fall as it grows. Outside it: by their
--- codes, then by their vectors. A scan spends a third of its time on sorting what is far away, so a sample tells first how near
--- is near; should too few turn out to be (the sample is the collection's oldest documents), the rest is sorted too.
-CREATE FUNCTION nearest_chunks(
+-- A scan spends a third of its time on sorting what is far away, so a sample tells first how near is near; should too few
+-- turn out to be (the sample is the collection's oldest documents), the rest is sorted too.
+CREATE FUNCTION nearest_by_code(
     p_space embedding_spaces, p_query halfvec, p_collections uuid[], p_documents uuid[], p_chunks bigint, p_depth integer,
-    p_graph boolean
+    p_fresh boolean
 ) RETURNS TABLE (document_id uuid, ordinal integer, similarity double precision)
     LANGUAGE plpgsql STABLE ROWS 50
     SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET max_parallel_workers_per_gather = 0
@@ -30,23 +30,12 @@ DECLARE
     c_sample  constant integer := 512;
     c_spare   constant integer := 4;     -- so many times what is re-ranked should be within reach
     v_code    "bit" := binary_quantize(p_query);
-    v_states  boolean[] := CASE WHEN p_graph THEN '{f}' ELSE '{f,t}' END;
+    v_states  boolean[] := CASE WHEN p_fresh THEN '{f}' ELSE '{f,t}' END;
     v_rerank  integer := rerank_depth(p_space.dimensions, p_depth);
     v_reach   double precision := 'Infinity';
     v_documents uuid[];                  -- the nearest by code
     v_ordinals  integer[];
 BEGIN
-    IF p_graph THEN
-        -- Local to the transaction: a setting of the session would pin a proxied connection.
-        PERFORM set_config('hnsw.ef_search', least(1000, greatest(
-                               p_depth * 2, 50 * greatest(1, p_space.graph_count / 100000.0) ^ 0.3))::integer::text, true),
-                set_config('hnsw.iterative_scan', 'relaxed_order', true);
-        RETURN QUERY SELECT * FROM nearest_in_graph(p_space.id, p_query, p_collections, p_documents, p_depth);
-        IF NOT EXISTS (SELECT FROM chunk_codes c WHERE c.collection_id = ANY (p_collections)
-                       AND c.space_id = p_space.id AND NOT c.in_graph) THEN
-            RETURN;
-        END IF;
-    END IF;
     IF p_documents IS NOT NULL THEN
         SELECT array_agg(document_id), array_agg(ordinal) INTO v_documents, v_ordinals FROM (
             SELECT c.document_id, c.ordinal FROM chunk_codes c
@@ -55,7 +44,7 @@ BEGIN
             ORDER BY c.code <~> v_code LIMIT v_rerank
         ) near;
     ELSE
-        IF NOT p_graph AND p_chunks > c_sample * c_spare AND p_chunks > v_rerank * c_spare * 2 THEN
+        IF NOT p_fresh AND p_chunks > c_sample * c_spare AND p_chunks > v_rerank * c_spare * 2 THEN
             SELECT distance INTO v_reach FROM (
                 SELECT c.code <~> v_code AS distance FROM chunk_codes c
                 WHERE c.collection_id = ANY (p_collections) AND c.space_id = p_space.id LIMIT c_sample
@@ -300,6 +289,7 @@ DECLARE
     v_space      embedding_spaces;
     v_chunks     bigint;
     v_graph      boolean;
+    v_codes      boolean := true;   -- some of the collections' vectors are found by code
     v_inverted   boolean;
     v_languages  text[];
     v_documents  uuid[];
@@ -328,11 +318,24 @@ BEGIN
         space_ok := FOUND;
         v_graph := v_graph AND v_chunks > c_large AND v_chunks > c_share * v_space.graph_count;
         vector_path := CASE WHEN v_graph THEN 'graph' ELSE 'codes' END;
+        IF space_ok AND v_graph THEN
+            -- Local to the transaction: a setting of the session would pin a proxied connection. A graph of more vectors is
+            -- searched with more candidates, or recall would fall as it grows.
+            PERFORM set_config('hnsw.ef_search', least(1000, greatest(
+                                   v_depth * 2, 50 * greatest(1, v_space.graph_count / 100000.0) ^ 0.3))::integer::text, true),
+                    set_config('hnsw.iterative_scan', 'relaxed_order', true);
+            v_codes := EXISTS (SELECT FROM chunk_codes c WHERE c.collection_id = ANY (found_collections)
+                               AND c.space_id = v_space.id AND NOT c.in_graph);
+        END IF;
         IF space_ok AND v_chunks > 0 THEN
             v_near := ARRAY(
                 SELECT (n.document_id, n.ordinal, n.similarity, NULL, row_number() OVER w)::search_leg
-                FROM nearest_chunks(v_space, p_query, found_collections, v_documents, v_chunks, v_depth, v_graph) n
-                WINDOW w AS (ORDER BY n.similarity DESC, n.document_id, n.ordinal) LIMIT v_depth);
+                FROM (
+                    SELECT * FROM nearest_in_graph(v_space.id, p_query, found_collections, v_documents, v_depth) WHERE v_graph
+                    UNION ALL
+                    SELECT * FROM nearest_by_code(v_space, p_query, found_collections, v_documents, v_chunks, v_depth, v_graph)
+                    WHERE v_codes
+                ) n WINDOW w AS (ORDER BY n.similarity DESC, n.document_id, n.ordinal) LIMIT v_depth);
         END IF;
     END IF;
     v_vectors := clock_timestamp();

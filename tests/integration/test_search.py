@@ -262,9 +262,12 @@ def test_recall_through_the_graph(kb: KnowledgeBase, filtered: bool) -> None:
             known,
         )
         near = kb.app.run(
-            b"""SELECT n.similarity FROM embedding_spaces s,
-                nearest_chunks(s, %(query)s::halfvec, %(collections)s, %(documents)s::uuid[], 1510, 40, true) n
-                WHERE s.status = 'active' ORDER BY n.similarity DESC LIMIT 10""",
+            b"""SELECT n.similarity FROM embedding_spaces s, LATERAL (
+                    SELECT * FROM nearest_in_graph(s.id, %(query)s::halfvec, %(collections)s, %(documents)s::uuid[], 40)
+                    UNION ALL
+                    SELECT * FROM nearest_by_code(
+                        s, %(query)s::halfvec, %(collections)s, %(documents)s::uuid[], 10, 40, true)
+                ) n WHERE s.status = 'active' ORDER BY n.similarity DESC LIMIT 10""",
             {"query": query, "collections": [collection.id], "documents": known},
             user_id=ADA,
         )
@@ -299,7 +302,7 @@ def test_the_codes_within_reach_are_the_nearest_of_all(kb: KnowledgeBase, neares
     for believed in (1, 3000, 1_000_000):  # chunks; the fewer of many should be near, the shorter the reach
         rows = kb.app.run(
             b"""SELECT n.ordinal FROM embedding_spaces s,
-                nearest_chunks(s, %s::halfvec, %s, NULL, %s, 10, false) n WHERE s.id = %s ORDER BY n.similarity DESC""",
+                nearest_by_code(s, %s::halfvec, %s, NULL, %s, 10, false) n WHERE s.id = %s ORDER BY n.similarity DESC""",
             [ones, [collection.id], believed, space],
             user_id=ADA,
         )
