@@ -322,7 +322,7 @@ BEGIN
             -- Local to the transaction: a setting of the session would pin a proxied connection. A graph of more vectors is
             -- searched with more candidates, or recall would fall as it grows.
             PERFORM set_config('hnsw.ef_search', least(1000, greatest(
-                                   v_depth * 2, 50 * greatest(1, v_space.graph_count / 100000.0) ^ 0.3))::integer::text, true),
+                                   v_depth * 2, 64 * greatest(1, v_space.graph_count / 100000.0) ^ 0.3))::integer::text, true),
                     set_config('hnsw.iterative_scan', 'relaxed_order', true);
             v_codes := EXISTS (SELECT FROM chunk_codes c WHERE c.collection_id = ANY (found_collections)
                                AND c.space_id = v_space.id AND NOT c.in_graph);

@@ -301,8 +301,8 @@ def test_the_codes_within_reach_are_the_nearest_of_all(kb: KnowledgeBase, neares
     )
     for believed in (1, 3000, 1_000_000):  # chunks; the fewer of many should be near, the shorter the reach
         rows = kb.app.run(
-            b"""SELECT n.ordinal FROM embedding_spaces s,
-                nearest_by_code(s, %s::halfvec, %s, NULL, %s, 10, false) n WHERE s.id = %s ORDER BY n.similarity DESC""",
+            b"""SELECT n.ordinal FROM embedding_spaces s, nearest_by_code(s, %s::halfvec, %s, NULL, %s, 10, false) n
+                WHERE s.id = %s ORDER BY n.similarity DESC""",
             [ones, [collection.id], believed, space],
             user_id=ADA,
         )
