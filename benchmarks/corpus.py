@@ -101,8 +101,8 @@ def load(url: str, corpus: Corpus, tenant: Tenant, indexed: bool) -> uuid.UUID:
             _load_part(connection, corpus, tenant.user_id, collection_id, count)
         connection.execute("SELECT fold_terms(%s)", [collection_id])
         connection.execute("UPDATE collections SET chunk_count = %s WHERE id = %s", [tenant.chunks, collection_id])
-        if indexed:
-            connection.execute("SELECT move_to_inverted(%s, %s)", [collection_id, tenant.chunks])
+        while indexed and connection.execute("SELECT move_to_inverted(%s, 10000)", [collection_id]).fetchone()[0]:
+            pass
     return collection_id
 
 

@@ -4,7 +4,7 @@
 
 The whole handler is timed, from API Gateway event to response, warm; only the embedding of the query is left out (a
 canned vector stands in for it, on both sides). Recall is against an exact scan. The peer searches the largest tenant's
-rows, with an HNSW index over the same vectors.
+rows, with an HNSW index over the same vectors; each query goes to us and to it in turn, in alternating order.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from spandrel.knowledge.upkeep import GRAPH_FROM_CHUNKS, INVERTED_FROM_CHUNKS
 from spandrel.vectors import HalfVector
 
 QUERIES = 100
-EXACT_QUERIES = 40
+TOP_K = 10
 CONTEXT = SimpleNamespace(
     function_name="vector_search", memory_limit_in_mb=1769, invoked_function_arn="arn", aws_request_id="bench"
 )
@@ -90,37 +90,45 @@ def milliseconds(run: Callable[[int], object], count: int) -> list[float]:
     return sorted(times)
 
 
-def ours(url: str, corpus: Corpus, sizes: dict[int, UUID]) -> list[HalfVector]:
-    embedder = CannedEmbedder(corpus.dimensions)
+Ask = Callable[[int, str, HalfVector, str], dict[str, Any]]
+"""Tenant's size, mode, vector and text of the query to the handler's response."""
+
+
+def ours(url: str, dimensions: int) -> Ask:
+    """The deployed handler on the application's role, and nothing logged."""
+    embedder = CannedEmbedder(dimensions)
     search = Search(server.as_role(url, "spandrel_app"), lambda: embedder)
     wiring.search = lambda: search  # type: ignore[assignment]
     function.milliseconds = lambda *_: None  # type: ignore[assignment]
-    vectors = half_vectors(corpus.vectors(QUERIES))
-    texts = [corpus.query_text() for _ in range(QUERIES)]
+
+    def ask(size: int, mode: str, vector: HalfVector, text: str) -> dict[str, Any]:
+        embedder.vector = vector
+        response: dict[str, Any] = function.handler(
+            event(f"tenant-{size}", {"query": text, "mode": mode, "top_k": TOP_K}), CONTEXT
+        )
+        return response
+
+    return ask
+
+
+def recall(answers: list[dict[str, Any]], truth: list[set[tuple[UUID, int]]]) -> float:
+    found = [json.loads(answer["body"])["hits"] for answer in answers]
+    hits = [{(UUID(hit["document_id"]), hit["ordinal"]) for hit in each} for each in found]
+    return float(np.mean([len(a & b) / len(b) for a, b in zip(hits, truth, strict=True)]))
+
+
+def table(url: str, ask: Ask, sizes: dict[int, UUID], vectors: list[HalfVector], texts: list[str]) -> None:
     for size, collection_id in sizes.items():
-        truth = exact(url, collection_id, vectors[:EXACT_QUERIES])
         row = []
         for mode in ("vector", "text", "hybrid"):
-            answers: dict[int, dict[str, Any]] = {}
-
-            def run(number: int, mode: str = mode, size: int = size, answers: dict[int, Any] = answers) -> None:
-                embedder.vector = vectors[number]
-                body = {"query": texts[number], "mode": mode, "top_k": 10}
-                answers[number] = function.handler(event(f"tenant-{size}", body), CONTEXT)
-
-            times = milliseconds(run, QUERIES)
-            cell = f"{mode} p50 {statistics.median(times):5.2f} p95 {times[int(QUERIES * 0.95)]:5.2f}"
-            if mode == "vector":
-                found = [json.loads(answers[number]["body"])["hits"] for number in range(EXACT_QUERIES)]
-                hits = [{(UUID(hit["document_id"]), hit["ordinal"]) for hit in each} for each in found]
-                recall = np.mean([len(a & b) / len(b) for a, b in zip(hits, truth, strict=True)])
-                cell += f" recall@10 {recall:.3f}"
-            row.append(cell)
-        print(f"  tenant of {size:>9,}: " + " | ".join(row), flush=True)
-    return vectors
+            times = milliseconds(lambda n, mode=mode, size=size: ask(size, mode, vectors[n], texts[n]), QUERIES)
+            row.append(f"{mode} p50 {statistics.median(times):5.2f} p95 {times[int(QUERIES * 0.95)]:5.2f}")
+        truth = exact(url, collection_id, vectors)
+        found = recall([ask(size, "vector", vector, "-") for vector in vectors], truth)
+        print(f"  tenant of {size:>9,}: recall@10 {found:.3f} | " + " | ".join(row), flush=True)
 
 
-def peer(url: str, corpus: Corpus, collection_id: UUID, vectors: list[HalfVector]) -> None:
+def peer(url: str, dimensions: int, collection_id: UUID) -> Callable[[list[float]], object]:
     """langchain-postgres on a table of its own with the same vectors and texts, HNSW-indexed as its guide says."""
     from langchain_core.embeddings import Embeddings
     from langchain_postgres import PGEngine, PGVectorStore
@@ -136,7 +144,7 @@ def peer(url: str, corpus: Corpus, collection_id: UUID, vectors: list[HalfVector
             return self.vector
 
     engine = PGEngine.from_connection_string(url.replace("postgresql://", "postgresql+psycopg://"))
-    engine.init_vectorstore_table("peer", vector_size=corpus.dimensions)
+    engine.init_vectorstore_table("peer", vector_size=dimensions)
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(
             "INSERT INTO peer (langchain_id, content, embedding) SELECT uuidv7(), text, embedding::vector"
@@ -146,14 +154,30 @@ def peer(url: str, corpus: Corpus, collection_id: UUID, vectors: list[HalfVector
     embeddings = Canned()
     store = PGVectorStore.create_sync(engine, embeddings, "peer")
     store.apply_vector_index(HNSWIndex())
-    floats = [vector.to_list() for vector in vectors]
 
-    def run(number: int) -> None:
-        embeddings.vector = floats[number]
-        store.similarity_search("", k=10)
+    def ask(vector: list[float]) -> object:
+        embeddings.vector = vector
+        return store.similarity_search("", k=TOP_K)
 
-    times = milliseconds(run, QUERIES)
-    print(f"  langchain-postgres similarity_search: p50 {statistics.median(times):.2f} p95 {times[-5]:.2f}", flush=True)
+    return ask
+
+
+def beside(ours: Callable[[int], object], theirs: Callable[[int], object]) -> None:
+    """A B, B A, A B …: what the machine does meanwhile falls on both."""
+    pairs = []
+    for number in range(3 * QUERIES):
+        times = {}
+        for run in (ours, theirs) if number % 2 else (theirs, ours):
+            begin = time.perf_counter()
+            run(number % QUERIES)
+            times[run] = (time.perf_counter() - begin) * 1000
+        if number >= QUERIES:
+            pairs.append((times[ours], times[theirs]))
+    mine, peers = (statistics.median(each) for each in zip(*pairs, strict=True))
+    ratio = statistics.median(b / a for a, b in pairs)
+    print(
+        f"  in turn with langchain-postgres similarity_search: ours {mine:.2f}, theirs {peers:.2f}, ratio {ratio:.2f}"
+    )
 
 
 def growth(address: str, corpus: Corpus, sizes: list[int], with_peer: bool) -> None:
@@ -161,9 +185,15 @@ def growth(address: str, corpus: Corpus, sizes: list[int], with_peer: bool) -> N
     print(f"{sum(sizes):,} chunks x {dimensions}, milliseconds a request", flush=True)
     url = server.fresh_database(address, f"search_{dimensions}", "bench", dimensions)
     collections = build(url, corpus, sizes)
-    vectors = ours(url, corpus, collections)
+    ask = ours(url, dimensions)
+    vectors = half_vectors(corpus.vectors(QUERIES))
+    texts = [corpus.query_text() for _ in range(QUERIES)]
+    table(url, ask, collections, vectors, texts)
     if with_peer:
-        peer(url, corpus, collections[max(sizes)], vectors)
+        largest = max(sizes)
+        theirs = peer(url, dimensions, collections[largest])
+        floats = [vector.to_list() for vector in vectors]
+        beside(lambda n: ask(largest, "vector", vectors[n], texts[n]), lambda n: theirs(floats[n]))
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ CREATE TABLE collections (
     chunk_count    bigint NOT NULL DEFAULT 0,   -- live chunks: the N of BM25, and what picks the search path
     has_graph      boolean NOT NULL DEFAULT false,     -- some of its vectors are in the HNSW index
     has_inverted   boolean NOT NULL DEFAULT false,     -- some of its chunks are in the inverted index
+    last_number    integer NOT NULL DEFAULT 0,         -- the last that a chunk got there
     deleted_at     timestamptz,
     created_at     timestamptz NOT NULL DEFAULT now(),
     updated_at     timestamptz NOT NULL DEFAULT now()
@@ -117,25 +118,20 @@ CREATE TABLE chunk_codes (
 );
 CREATE INDEX chunk_codes_document ON chunk_codes (document_id);
 
--- BM25, document side: saturated term frequencies with the length norm, terms hashed to 2^20. `in_inverted` says that
--- the inverted index of large collections holds the chunk too.
+-- BM25, document side: saturated term frequencies with the length norm, terms hashed to 2^20. `number` is the chunk's in
+-- its collection's inverted index, NULL while that does not hold it.
 CREATE TABLE chunk_terms (
     document_id   uuid NOT NULL,
     ordinal       integer NOT NULL,
-    in_inverted   boolean NOT NULL DEFAULT false,
+    number        integer,
     user_id       text NOT NULL,
     collection_id uuid NOT NULL,
     terms         sparsevec NOT NULL,
     PRIMARY KEY (document_id, ordinal)
 ) WITH (toast_tuple_target = 8160);
 ALTER TABLE chunk_terms ALTER COLUMN terms SET STORAGE EXTERNAL;
-CREATE INDEX chunk_terms_fresh ON chunk_terms (collection_id) WHERE NOT in_inverted;
-
--- A term of a collection as one key: 40 random bits of the collection's id above the term's 20. So a term's list in the
--- inverted index is as long as its collection makes it, whatever other tenants hold.
-CREATE FUNCTION term_keys(p_collection_id uuid, p_terms integer[]) RETURNS bigint[]
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN ARRAY(SELECT (('x' || right(p_collection_id::text, 10))::bit(40)::bigint << 20) | term FROM unnest(p_terms) AS term);
+CREATE INDEX chunk_terms_fresh ON chunk_terms (collection_id) WHERE number IS NULL;
+CREATE UNIQUE INDEX chunk_terms_number ON chunk_terms (collection_id, number) WHERE number IS NOT NULL;
 
 -- The entries of a sparsevec, terms counted from 0 (its text form counts from 1).
 CREATE FUNCTION sparse_entries(p_terms sparsevec) RETURNS TABLE (term integer, weight real)
@@ -144,12 +140,39 @@ CREATE FUNCTION sparse_entries(p_terms sparsevec) RETURNS TABLE (term integer, w
     FROM unnest(string_to_array(substr(split_part(p_terms::text, '}', 1), 2), ',')) AS pair WHERE pair <> ''
 $$;
 
-CREATE FUNCTION term_keys(p_collection_id uuid, p_terms sparsevec) RETURNS bigint[]
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN term_keys(p_collection_id, ARRAY(SELECT term FROM sparse_entries(p_terms)));
+-- The inverted index of large collections: a term's chunks in ascending order, cut into parts that fit a page. An entry is a
+-- chunk's number above 26 bits of its weight, in 2^-24 and rounded up. Numbers are never given again, so what an entry of a
+-- removed chunk leads to is no row; upkeep sweeps it out.
+CREATE TABLE postings (
+    collection_id uuid NOT NULL,
+    term          integer NOT NULL,
+    part          integer NOT NULL,
+    user_id       text NOT NULL,
+    entries       bigint[] NOT NULL,
+    PRIMARY KEY (collection_id, term, part)
+) WITH (toast_tuple_target = 8160);
+ALTER TABLE postings ALTER COLUMN entries SET STORAGE EXTERNAL;
 
-CREATE INDEX chunk_terms_inverted ON chunk_terms USING gin (term_keys(collection_id, terms)) WITH (fastupdate = off)
-    WHERE in_inverted;
+-- Terms of every thirtieth chunk and more, once again: what each of 7,680 chunks in a row weighs them, a byte a chunk, in
+-- hundredths and rounded up. A search looks here how far a chunk can get before it reads the chunk.
+CREATE TABLE common_postings (
+    collection_id uuid NOT NULL,
+    term          integer NOT NULL,
+    segment       integer NOT NULL,  -- of the numbers from segment * 7680
+    user_id       text NOT NULL,
+    weights       bytea NOT NULL,
+    PRIMARY KEY (collection_id, term, segment)
+) WITH (toast_tuple_target = 8160);
+ALTER TABLE common_postings ALTER COLUMN weights SET STORAGE EXTERNAL;
+
+-- What is to be swept: the chunks that a removed document had in the inverted index, and the terms of all of them.
+CREATE TABLE dead_postings (
+    collection_id uuid NOT NULL,
+    user_id       text NOT NULL,
+    terms         integer[] NOT NULL,
+    numbers       integer[] NOT NULL
+);
+CREATE INDEX dead_postings_collection ON dead_postings (collection_id);
 
 -- BM25, collection side: in how many chunks a term occurs. A document brings its counts in one row, so that
 -- publishing it is one insert whatever its vocabulary; `folded` rows are summed up in term_counts.
@@ -191,6 +214,9 @@ CALL protect_user_table('chunks');
 CALL protect_user_table('chunk_embeddings');
 CALL protect_user_table('chunk_codes');
 CALL protect_user_table('chunk_terms');
+CALL protect_user_table('postings');
+CALL protect_user_table('common_postings');
+CALL protect_user_table('dead_postings');
 CALL protect_user_table('document_terms');
 CALL protect_user_table('term_counts');
 CALL protect_user_table('embedding_stash');
@@ -208,8 +234,9 @@ REVOKE CREATE ON SCHEMA public FROM spandrel_system;
 CREATE FUNCTION remove_chunks(p_document_id uuid) RETURNS void
     LANGUAGE plpgsql AS $$
 DECLARE
-    v_terms  document_terms;
-    v_chunks integer;
+    v_terms   document_terms;
+    v_numbers integer[];
+    v_chunks  integer;
 BEGIN
     IF NOT EXISTS (SELECT FROM chunks WHERE document_id = p_document_id) THEN
         RETURN;
@@ -219,10 +246,17 @@ BEGIN
         FOR NO KEY UPDATE;
     DELETE FROM chunk_codes WHERE document_id = p_document_id;
     DELETE FROM chunk_embeddings WHERE document_id = p_document_id;
-    DELETE FROM chunk_terms WHERE document_id = p_document_id;
+    WITH gone AS (
+        DELETE FROM chunk_terms WHERE document_id = p_document_id RETURNING number
+    )
+    SELECT array_agg(number) INTO v_numbers FROM gone WHERE number IS NOT NULL;
     DELETE FROM chunks WHERE document_id = p_document_id;
     GET DIAGNOSTICS v_chunks = ROW_COUNT;
     DELETE FROM document_terms WHERE document_id = p_document_id RETURNING * INTO v_terms;
+    IF v_numbers IS NOT NULL THEN
+        INSERT INTO dead_postings (collection_id, user_id, terms, numbers)
+        VALUES (v_terms.collection_id, v_terms.user_id, v_terms.terms, v_numbers);
+    END IF;
     IF v_terms.folded THEN
         UPDATE term_counts t SET chunks = t.chunks - d.chunks
         FROM (SELECT term, chunks FROM unnest(v_terms.terms, v_terms.counts) AS u (term, chunks) ORDER BY term) d
@@ -260,30 +294,97 @@ $$;
 CREATE FUNCTION move_to_inverted(p_collection_id uuid, p_limit integer) RETURNS integer
     LANGUAGE plpgsql AS $$
 DECLARE
+    c_part  constant integer := 950;  -- entries that fit a page
+    v_last  integer;
     v_moved integer;
 BEGIN
-    -- The collection before its terms, as everywhere.
-    UPDATE collections SET has_inverted = true WHERE id = p_collection_id;
+    -- The collection before its terms, as everywhere. Its lock also keeps two moves and a removal apart.
+    UPDATE collections SET has_inverted = true WHERE id = p_collection_id RETURNING last_number INTO v_last;
     WITH batch AS (
-        SELECT document_id, ordinal, user_id, terms FROM chunk_terms
-        WHERE collection_id = p_collection_id AND NOT in_inverted
-        LIMIT p_limit FOR UPDATE SKIP LOCKED
+        SELECT document_id, ordinal, user_id, terms, v_last + row_number() OVER (ORDER BY document_id, ordinal) AS number
+        FROM (SELECT * FROM chunk_terms WHERE collection_id = p_collection_id AND number IS NULL
+              LIMIT p_limit FOR UPDATE SKIP LOCKED) claimed
     ), moved AS (
-        UPDATE chunk_terms t SET in_inverted = true FROM batch b
+        UPDATE chunk_terms t SET number = b.number FROM batch b
         WHERE (t.document_id, t.ordinal) = (b.document_id, b.ordinal)
+    ), fresh AS (
+        SELECT e.term, min(b.user_id) AS user_id, max(e.weight) AS peak,
+               array_agg(b.number << 26 | ceil(e.weight::double precision * 16777216)::bigint ORDER BY b.number) AS entries
+        FROM batch b, sparse_entries(b.terms) e GROUP BY e.term
     ), peaks AS (
         INSERT INTO term_counts AS t (collection_id, term, user_id, chunks, max_weight)
-        SELECT p_collection_id, e.term, min(b.user_id), 0, max(e.weight)
-        FROM batch b, sparse_entries(b.terms) e GROUP BY e.term ORDER BY e.term
+        SELECT p_collection_id, term, user_id, 0, peak FROM fresh ORDER BY term
         ON CONFLICT (collection_id, term) DO UPDATE SET max_weight = excluded.max_weight
             WHERE t.max_weight < excluded.max_weight
+    ), grown AS (
+        SELECT f.term, f.user_id, coalesce(tail.part, 0) AS part, coalesce(tail.entries, '{}') || f.entries AS entries
+        FROM fresh f LEFT JOIN LATERAL (
+            SELECT part, entries FROM postings p WHERE p.collection_id = p_collection_id AND p.term = f.term
+            ORDER BY part DESC LIMIT 1
+        ) tail ON true
+    ), written AS (
+        INSERT INTO postings (collection_id, term, part, user_id, entries)
+        SELECT p_collection_id, term, part + n, user_id, entries[n * c_part + 1 : (n + 1) * c_part]
+        FROM grown, generate_series(0, (cardinality(entries) - 1) / c_part) AS n ORDER BY term
+        ON CONFLICT (collection_id, term, part) DO UPDATE SET entries = excluded.entries
     )
     SELECT count(*) INTO v_moved FROM batch;
+    UPDATE collections SET last_number = v_last + v_moved WHERE id = p_collection_id;
+    PERFORM list_common(p_collection_id, segment) FROM generate_series(v_last / 7680, (v_last + v_moved) / 7680 - 1) AS segment;
     RETURN v_moved;
 END
 $$;
 
+-- Lists the common terms of a segment of the inverted index that has just become full.
+CREATE FUNCTION list_common(p_collection_id uuid, p_segment integer) RETURNS void
+    LANGUAGE sql AS $$
+    INSERT INTO common_postings (collection_id, term, segment, user_id, weights)
+    SELECT p_collection_id, term, p_segment, min(user_id),
+           string_agg(decode(repeat('00', place - before - 1) || lpad(to_hex(weight), 2, '0'), 'hex'), '' ORDER BY place)
+           || decode(repeat('00', 7679 - max(place)), 'hex')
+    FROM (
+        SELECT term, user_id, place, ceil((entry & 67108863) / 167772.16)::integer AS weight, count(*) OVER (PARTITION BY term) AS n,
+               lag(place, 1, -1) OVER (PARTITION BY term ORDER BY place) AS before
+        FROM (
+            SELECT term, user_id, entry, (entry >> 26)::integer - p_segment * 7680 AS place
+            FROM postings p, unnest(p.entries) AS entry
+            WHERE p.collection_id = p_collection_id AND p.entries[1] >> 26 < (p_segment + 1) * 7680
+              AND p.entries[cardinality(p.entries)] >> 26 >= p_segment * 7680
+        ) listed
+        WHERE place BETWEEN 0 AND 7679
+    ) spaced
+    WHERE n >= 7680 / 32
+    GROUP BY term
+    ON CONFLICT DO NOTHING
+$$;
+
+-- Sweeps what up to `p_limit` removed documents left in a collection's inverted index: how many it were.
+CREATE FUNCTION sweep_inverted(p_collection_id uuid, p_limit integer) RETURNS integer
+    LANGUAGE plpgsql AS $$
+DECLARE
+    v_swept   integer;
+    v_terms   integer[];
+    v_numbers integer[];
+BEGIN
+    PERFORM FROM collections WHERE id = p_collection_id FOR NO KEY UPDATE;
+    WITH dead AS (
+        DELETE FROM dead_postings WHERE ctid = ANY (ARRAY(
+            SELECT ctid FROM dead_postings WHERE collection_id = p_collection_id LIMIT p_limit))
+        RETURNING terms, numbers
+    )
+    SELECT count(*), ARRAY(SELECT DISTINCT unnest(terms) FROM dead), ARRAY(SELECT unnest(numbers) FROM dead ORDER BY 1)
+    INTO v_swept, v_terms, v_numbers FROM dead;
+    UPDATE postings p SET entries = ARRAY(
+        SELECT e FROM unnest(p.entries) AS e WHERE e >> 26 NOT IN (SELECT unnest(v_numbers)) ORDER BY e)
+    WHERE p.collection_id = p_collection_id AND p.term = ANY (v_terms)
+      AND p.entries[1] >> 26 <= v_numbers[cardinality(v_numbers)] AND p.entries[cardinality(p.entries)] >> 26 >= v_numbers[1];
+    DELETE FROM postings p WHERE p.collection_id = p_collection_id AND p.term = ANY (v_terms) AND p.entries = '{}';
+    RETURN v_swept;
+END
+$$;
+
 -- Makes (model, dimensions) known and gives it its HNSW index. The first space is active at once; a later one is built.
+-- With pgvector's default ef_construction of 64, whole clusters of vectors could not be reached from some queries.
 CREATE FUNCTION ensure_embedding_space(p_model text, p_dimensions integer) RETURNS smallint
     LANGUAGE plpgsql AS $$
 DECLARE
@@ -298,8 +399,34 @@ BEGIN
            CASE WHEN EXISTS (SELECT FROM embedding_spaces WHERE status = 'active') THEN 'building' ELSE 'active' END
     RETURNING id INTO v_id;
     EXECUTE format('CREATE INDEX chunk_embeddings_graph_%s ON chunk_embeddings
-                    USING hnsw ((embedding::halfvec(%s)) halfvec_cosine_ops) WITH (m = 16, ef_construction = 64)
+                    USING hnsw ((embedding::halfvec(%s)) halfvec_cosine_ops) WITH (m = 16, ef_construction = 128)
                     WHERE space_id = %s AND in_graph', v_id, p_dimensions, v_id);
+    PERFORM write_nearest_in_graph();
     RETURN v_id;
 END
 $$;
+
+-- Writes `nearest_in_graph`, a branch a space: the chunks nearest to a vector among those that the space's HNSW index holds.
+--
+-- The index is on a cast to the space's dimensions and partial on its id, so a statement must name both as constants to
+-- use it. Written out, each is planned once a connection; put together at every search, planning took a fifth of its time.
+CREATE FUNCTION write_nearest_in_graph() RETURNS void
+    LANGUAGE plpgsql AS $write$
+BEGIN
+    EXECUTE format('CREATE OR REPLACE FUNCTION nearest_in_graph(
+        p_space_id smallint, p_query halfvec, p_collections uuid[], p_documents uuid[], p_depth integer
+    ) RETURNS TABLE (document_id uuid, ordinal integer, similarity double precision)
+        LANGUAGE plpgsql STABLE ROWS 50 AS $$
+    #variable_conflict use_column
+    BEGIN
+        %s
+    END
+    $$', (SELECT string_agg(format('IF p_space_id = %1$s THEN
+        RETURN QUERY
+        SELECT document_id, ordinal, 1 - (embedding::halfvec(%2$s) <=> p_query::halfvec(%2$s)) FROM chunk_embeddings
+        WHERE space_id = %1$s AND in_graph AND collection_id = ANY (p_collections)
+          AND (p_documents IS NULL OR document_id = ANY (p_documents))
+        ORDER BY embedding::halfvec(%2$s) <=> p_query::halfvec(%2$s) LIMIT p_depth;
+        END IF;', id, dimensions), E'\n        ') FROM embedding_spaces));
+END
+$write$;

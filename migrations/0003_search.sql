@@ -13,134 +13,209 @@ CREATE FUNCTION rerank_depth(p_dimensions integer, p_depth integer) RETURNS inte
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN greatest(p_depth * 3, least(1500, 240000 / p_dimensions));
 
--- The `p_depth` chunks nearest to `p_query` by cosine, among collections and, if given, documents.
-CREATE FUNCTION nearest_chunks(
-    p_space embedding_spaces, p_query halfvec, p_collections uuid[], p_documents uuid[], p_depth integer, p_graph boolean
+-- The `p_depth` chunks nearest to `p_query` by cosine, among collections and, if given, documents, `p_chunks` in all: by their
+-- codes, then by their vectors. `p_fresh`: only of those that are not in the graph.
+--
+-- A scan spends a third of its time on sorting what is far away, so a sample tells first how near is near; should too few
+-- turn out to be (the sample is the collection's oldest documents), the rest is sorted too.
+CREATE FUNCTION nearest_by_code(
+    p_space embedding_spaces, p_query halfvec, p_collections uuid[], p_documents uuid[], p_chunks bigint, p_depth integer,
+    p_fresh boolean
 ) RETURNS TABLE (document_id uuid, ordinal integer, similarity double precision)
     LANGUAGE plpgsql STABLE ROWS 50
-    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off SET plan_cache_mode = auto AS $$
+    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET max_parallel_workers_per_gather = 0
+    SET jit = off SET plan_cache_mode = force_generic_plan AS $$
 #variable_conflict use_column
 DECLARE
-    v_code   "bit" := binary_quantize(p_query);
-    v_states boolean[] := CASE WHEN p_graph THEN '{f}' ELSE '{f,t}' END;
-    v_rerank integer := rerank_depth(p_space.dimensions, p_depth);
+    c_sample  constant integer := 512;
+    c_spare   constant integer := 4;     -- so many times what is re-ranked should be within reach
+    v_code    "bit" := binary_quantize(p_query);
+    v_states  boolean[] := CASE WHEN p_fresh THEN '{f}' ELSE '{f,t}' END;
+    v_rerank  integer := rerank_depth(p_space.dimensions, p_depth);
+    v_reach   double precision := 'Infinity';
+    v_documents uuid[];                  -- the nearest by code
+    v_ordinals  integer[];
 BEGIN
-    IF p_documents IS NULL THEN
-        RETURN QUERY
-        SELECT document_id, ordinal, 1 - distance FROM (
-            SELECT document_id, ordinal, e.embedding <=> p_query AS distance
-            FROM (
+    IF p_documents IS NOT NULL THEN
+        SELECT array_agg(document_id), array_agg(ordinal) INTO v_documents, v_ordinals FROM (
+            SELECT c.document_id, c.ordinal FROM chunk_codes c
+            WHERE c.document_id = ANY (p_documents) AND c.collection_id = ANY (p_collections)
+              AND c.space_id = p_space.id AND c.in_graph = ANY (v_states)
+            ORDER BY c.code <~> v_code LIMIT v_rerank
+        ) near;
+    ELSE
+        IF NOT p_fresh AND p_chunks > c_sample * c_spare AND p_chunks > v_rerank * c_spare * 2 THEN
+            SELECT distance INTO v_reach FROM (
+                SELECT c.code <~> v_code AS distance FROM chunk_codes c
+                WHERE c.collection_id = ANY (p_collections) AND c.space_id = p_space.id LIMIT c_sample
+            ) sample ORDER BY distance OFFSET c_sample * c_spare * v_rerank / p_chunks LIMIT 1;
+        END IF;
+        LOOP
+            SELECT array_agg(document_id), array_agg(ordinal) INTO v_documents, v_ordinals FROM (
                 SELECT c.document_id, c.ordinal FROM chunk_codes c
                 WHERE c.collection_id = ANY (p_collections) AND c.space_id = p_space.id AND c.in_graph = ANY (v_states)
+                  AND c.code <~> v_code <= v_reach
                 ORDER BY c.code <~> v_code LIMIT v_rerank
-            ) near
-            JOIN chunk_embeddings e USING (document_id, ordinal)
-            WHERE e.space_id = p_space.id
-            ORDER BY distance LIMIT p_depth
-        ) best;
-    ELSE
-        RETURN QUERY
-        SELECT document_id, ordinal, 1 - distance FROM (
-            SELECT document_id, ordinal, e.embedding <=> p_query AS distance
-            FROM (
-                SELECT c.document_id, c.ordinal FROM chunk_codes c
-                WHERE c.document_id = ANY (p_documents) AND c.collection_id = ANY (p_collections)
-                  AND c.space_id = p_space.id AND c.in_graph = ANY (v_states)
-                ORDER BY c.code <~> v_code LIMIT v_rerank
-            ) near
-            JOIN chunk_embeddings e USING (document_id, ordinal)
-            WHERE e.space_id = p_space.id
-            ORDER BY distance LIMIT p_depth
-        ) best;
+            ) near;
+            EXIT WHEN v_reach = 'Infinity' OR cardinality(v_documents) = v_rerank;
+            v_reach := 'Infinity';
+        END LOOP;
     END IF;
-    IF p_graph THEN
-        -- Local to the transaction: a setting of the session would pin a proxied connection.
-        PERFORM set_config('hnsw.ef_search', greatest(100, p_depth * 2)::text, true),
-                set_config('hnsw.iterative_scan', 'relaxed_order', true);
-        RETURN QUERY EXECUTE format(
-            'SELECT document_id, ordinal, 1 - (embedding::halfvec(%1$s) <=> $1::halfvec(%1$s)) FROM chunk_embeddings
-             WHERE space_id = %2$s AND in_graph AND collection_id = ANY ($2) AND ($3 IS NULL OR document_id = ANY ($3))
-             ORDER BY embedding::halfvec(%1$s) <=> $1::halfvec(%1$s) LIMIT $4', p_space.dimensions, p_space.id)
-            USING p_query, p_collections, p_documents, p_depth;
-    END IF;
+    RETURN QUERY
+    SELECT document_id, ordinal, 1 - distance FROM (
+        SELECT document_id, ordinal, e.embedding <=> p_query AS distance
+        FROM unnest(v_documents, v_ordinals) AS near (document_id, ordinal)
+        JOIN chunk_embeddings e USING (document_id, ordinal)
+        WHERE e.space_id = p_space.id
+        ORDER BY distance LIMIT p_depth
+    ) best;
 END
 $$;
 
--- The same score over the inverted index, of chunks that hold any of `p_terms`.
+-- What each of the terms adds to the scores of the chunks that have it, from the inverted index: what it does, or more by less
+-- than a millionth. A chunk is named by its collection's place in `p_collections` above 32 bits of its number.
+CREATE FUNCTION posting_entries(p_terms integer[], p_idfs double precision[], p_collections uuid[])
+    RETURNS TABLE (chunk bigint, adds double precision)
+    LANGUAGE sql STABLE ROWS 1000 AS $$
+    SELECT (place << 32) + (entry >> 26), (entry & 67108863) * factor
+    FROM (
+        SELECT c.place, t.idf / 16777216 AS factor, unnest(p.entries) AS entry
+        FROM unnest(p_collections) WITH ORDINALITY AS c (id, place), unnest(p_terms, p_idfs) AS t (term, idf), postings p
+        WHERE p.collection_id = c.id AND p.term = t.term
+    ) listed
+$$;
+
+-- The exact scores of chunks named as above, of those that are still there.
+CREATE FUNCTION posting_scores(p_chunks bigint[], p_query sparsevec, p_collections uuid[], p_documents uuid[])
+    RETURNS TABLE (document_id uuid, ordinal integer, score double precision)
+    LANGUAGE sql STABLE ROWS 100 SET enable_hashjoin = off AS $$
+    SELECT t.document_id, t.ordinal, -(t.terms <#> p_query)
+    FROM (SELECT p_collections[chunk >> 32] AS collection_id, array_agg((chunk & 4294967295)::integer) AS numbers
+          FROM unnest(p_chunks) AS chunk GROUP BY 1) named
+    JOIN chunk_terms t ON t.collection_id = named.collection_id AND t.number = ANY (named.numbers)
+    WHERE p_documents IS NULL OR t.document_id = ANY (p_documents)
+$$;
+
+-- A common term's weights in hundredths, a byte a chunk up to number `p_last`; 255 where they are not listed. NULL: not common.
+CREATE FUNCTION common_weights(p_collection_id uuid, p_term integer, p_last integer) RETURNS bytea
+    LANGUAGE sql STABLE AS $$
+    SELECT string_agg(coalesce(c.weights, unknown), '' ORDER BY segment)
+    FROM decode(repeat('ff', 7680), 'hex') AS unknown, generate_series(0, p_last / 7680) AS segment
+    LEFT JOIN LATERAL (SELECT weights FROM common_postings c
+                       WHERE c.collection_id = p_collection_id AND c.term = p_term AND c.segment = segment.segment) c ON true
+    HAVING count(c.weights) > 0
+$$;
+
+-- The `p_depth` best of the inverted index by MaxScore (Turtle & Flood 1995), which is exact. `p_terms`: rarest first, with
+-- their counts, idf and the most that each can add to a score.
 --
--- Row-level security lets no condition run before its own that might leak what it compares, array overlap among them,
--- and so shuts the index out. This function therefore runs as the table's owner and states the scope itself, as the
--- policy does.
+-- The rarest terms' best chunks give a score that the last place needs at least. Terms that cannot reach it together need not
+-- be listed: a chunk that has none of the others is out. Of the chunks listed, those are read that could still reach it with
+-- what was not listed; how much of that they have at most is known for common terms (of the largest collection), and is the
+-- most that any chunk has for others. Of many, the best are read first, which raises what the others have to reach.
 CREATE FUNCTION matching_inverted(
-    p_terms integer[], p_query sparsevec, p_collections uuid[], p_documents uuid[], p_depth integer
+    p_terms integer[], p_counts bigint[], p_idfs double precision[], p_bounds double precision[], p_query sparsevec,
+    p_collections uuid[], p_documents uuid[], p_depth integer
 ) RETURNS TABLE (document_id uuid, ordinal integer, score double precision)
-    LANGUAGE plpgsql STABLE ROWS 50 SECURITY DEFINER
-    SET search_path = public, pg_temp
-    SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_generic_plan AS $$
+    LANGUAGE plpgsql STABLE ROWS 50 SET enable_hashjoin = on AS $$
 #variable_conflict use_column
 DECLARE
-    v_user text := current_user_id();
-    v_keys bigint[] := ARRAY(SELECT key FROM unnest(p_collections) AS id, unnest(term_keys(id, p_terms)) AS key);
+    c_slack  constant double precision := 0.001;  -- scores are summed in single precision
+    v_first  constant integer := 5 * p_depth;     -- read to learn what the last place needs
+    v_terms  constant integer := cardinality(p_terms);
+    v_tried  integer := 0;                        -- how many of p_terms are listed to learn it,
+    v_listed integer := v_terms;                  -- and then
+    v_count  bigint := 0;
+    v_rest   double precision := 0;               -- what the others can add together
+    v_least  double precision;
+    v_largest record;
+    v_weights1 bytea;                             -- of the first three others, where they are common,
+    v_weights2 bytea;
+    v_weights3 bytea;
+    v_worth1 double precision;                    -- and what a hundredth of each adds
+    v_worth2 double precision;
+    v_worth3 double precision;
+    v_known  double precision;                    -- the share of v_rest that these make known
+    v_chunks bigint[];
+    v_most   double precision[];                  -- what each of v_chunks can reach
 BEGIN
-    IF p_documents IS NULL THEN
-        RETURN QUERY
-        SELECT document_id, ordinal, -distance FROM (
-            SELECT document_id, ordinal, terms <#> p_query AS distance FROM chunk_terms
-            WHERE term_keys(collection_id, terms) && v_keys AND in_inverted AND user_id = v_user
-              AND collection_id = ANY (p_collections)  -- keys hold but 40 bits of it
-            ORDER BY distance LIMIT p_depth
-        ) best;
-    ELSE
-        RETURN QUERY
-        SELECT document_id, ordinal, -distance FROM (
-            SELECT document_id, ordinal, terms <#> p_query AS distance FROM chunk_terms
-            WHERE term_keys(collection_id, terms) && v_keys AND in_inverted AND user_id = v_user
-              AND collection_id = ANY (p_collections)  -- keys hold but 40 bits of it
-              AND document_id = ANY (p_documents)
-            ORDER BY distance LIMIT p_depth
-        ) best;
+    LOOP
+        v_tried := v_tried + 1;
+        v_count := v_count + p_counts[v_tried];
+        EXIT WHEN v_count >= 2 * v_first OR v_tried = v_terms;
+    END LOOP;
+    v_chunks := ARRAY(SELECT chunk FROM posting_entries(p_terms[:v_tried], p_idfs, p_collections)
+                      GROUP BY chunk ORDER BY sum(adds) DESC LIMIT v_first);
+    SELECT score INTO v_least FROM posting_scores(v_chunks, p_query, p_collections, p_documents)
+    ORDER BY score DESC OFFSET p_depth - 1 LIMIT 1;
+    v_least := coalesce(v_least, 0) - c_slack;
+    WHILE v_listed > v_tried AND v_rest + p_bounds[v_listed] < v_least LOOP
+        v_rest := v_rest + p_bounds[v_listed];
+        v_listed := v_listed - 1;
+    END LOOP;
+
+    SELECT c.id, c.last_number, p.place INTO v_largest FROM unnest(p_collections) WITH ORDINALITY AS p (id, place)
+    JOIN collections c USING (id) ORDER BY c.last_number DESC LIMIT 1;
+    v_weights1 := common_weights(v_largest.id, p_terms[v_listed + 1], v_largest.last_number);
+    v_weights2 := common_weights(v_largest.id, p_terms[v_listed + 2], v_largest.last_number);
+    v_weights3 := common_weights(v_largest.id, p_terms[v_listed + 3], v_largest.last_number);
+    v_worth1 := p_idfs[v_listed + 1] / 100;
+    v_worth2 := p_idfs[v_listed + 2] / 100;
+    v_worth3 := p_idfs[v_listed + 3] / 100;
+    v_known := CASE WHEN v_weights1 IS NULL THEN 0 ELSE p_bounds[v_listed + 1] END
+             + CASE WHEN v_weights2 IS NULL THEN 0 ELSE p_bounds[v_listed + 2] END
+             + CASE WHEN v_weights3 IS NULL THEN 0 ELSE p_bounds[v_listed + 3] END;
+    -- The longest list is joined to the sums of the others: cheaper than to sum it too, as few of its chunks are left.
+    SELECT array_agg(chunk), array_agg(most) INTO v_chunks, v_most FROM (
+        SELECT chunk, coalesce(partial, 0) + coalesce(adds, 0) + v_rest - CASE WHEN chunk >> 32 = v_largest.place THEN v_known
+                   - coalesce(get_byte(v_weights1, (chunk & 4294967295)::integer) * v_worth1, 0)
+                   - coalesce(get_byte(v_weights2, (chunk & 4294967295)::integer) * v_worth2, 0)
+                   - coalesce(get_byte(v_weights3, (chunk & 4294967295)::integer) * v_worth3, 0) ELSE 0 END AS most
+        FROM posting_entries(p_terms[v_listed : v_listed], p_idfs[v_listed : v_listed], p_collections) FULL JOIN (
+            SELECT chunk, sum(adds) AS partial FROM posting_entries(p_terms[: v_listed - 1], p_idfs, p_collections) GROUP BY chunk
+        ) others USING (chunk)
+        WHERE coalesce(partial, 0) + coalesce(adds, 0) + v_rest >= v_least OFFSET 0
+    ) listed WHERE most >= v_least;
+    IF cardinality(v_chunks) > 2 * v_first THEN
+        v_least := greatest(v_least, (
+            SELECT score - c_slack
+            FROM posting_scores(ARRAY(SELECT chunk FROM unnest(v_chunks, v_most) AS u (chunk, most)
+                                      ORDER BY most DESC LIMIT v_first), p_query, p_collections, p_documents)
+            ORDER BY score DESC OFFSET p_depth - 1 LIMIT 1));
     END IF;
+    RETURN QUERY
+    SELECT document_id, ordinal, score FROM posting_scores(
+        ARRAY(SELECT chunk FROM unnest(v_chunks, v_most) AS u (chunk, most) WHERE most >= v_least),
+        p_query, p_collections, p_documents)
+    ORDER BY score DESC LIMIT p_depth;
 END
 $$;
-
-GRANT CREATE ON SCHEMA public TO spandrel_system;
-ALTER FUNCTION matching_inverted OWNER TO spandrel_system;
-REVOKE CREATE ON SCHEMA public FROM spandrel_system;
-REVOKE EXECUTE ON FUNCTION matching_inverted FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION matching_inverted TO spandrel_app;
 
 -- The `p_depth` chunks with the highest BM25 score (Robertson & Zaragoza 2009) for the hashed terms. `coverage` is the score
 -- as a share of what a chunk full of every term of the query would get, terms that no chunk has included.
---
--- The inverted index is read by MaxScore (Turtle & Flood 1995): the rarest terms first, which gives the score that the
--- last place needs at least; terms that together cannot reach it only add to the scores of chunks already found. At most two reads.
 CREATE FUNCTION matching_chunks(
     p_terms integer[], p_collections uuid[], p_documents uuid[], p_depth integer, p_inverted boolean
 ) RETURNS TABLE (document_id uuid, ordinal integer, score double precision, coverage double precision)
     LANGUAGE plpgsql STABLE ROWS 50
-    SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_generic_plan AS $$
+    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET max_parallel_workers_per_gather = 0
+    SET jit = off SET plan_cache_mode = force_generic_plan AS $$
 #variable_conflict use_column
 DECLARE
     c_bound  constant double precision := 2.2;  -- k1 + 1: no document-side weight reaches it
     v_total  bigint;
     v_terms  integer[];           -- rarest first
     v_counts bigint[];            -- in how many chunks each occurs
+    v_idfs   double precision[];
     v_bounds double precision[];  -- what each can add at most to the score of a chunk in the inverted index
     v_query  sparsevec;
     v_ceiling double precision;   -- what no score can exceed
-    v_needed integer := 0;        -- how many of v_terms are looked up
-    v_tried  integer;
-    v_sum    double precision := 0;
-    v_least  double precision;
-    v_documents uuid[];           -- what the first read found
-    v_ordinals  integer[];
-    v_scores    double precision[];
 BEGIN
     SELECT sum(chunk_count) INTO v_total FROM collections WHERE id = ANY (p_collections);
     SELECT array_agg(term ORDER BY n, term) FILTER (WHERE n > 0), array_agg(n ORDER BY n, term) FILTER (WHERE n > 0),
+           array_agg(idf ORDER BY n, term) FILTER (WHERE n > 0),
            array_agg(max_weight * idf ORDER BY n, term) FILTER (WHERE n > 0), c_bound * sum(idf),
            ('{' || string_agg((term + 1) || ':' || idf::real, ',' ORDER BY term) FILTER (WHERE n > 0) || '}/1048576')::sparsevec
-    INTO v_terms, v_counts, v_bounds, v_ceiling, v_query
+    INTO v_terms, v_counts, v_idfs, v_bounds, v_ceiling, v_query
     FROM (
         SELECT term, n, max_weight, ln(1 + (greatest(v_total, n) - n + 0.5) / (n + 0.5)) AS idf
         FROM (
@@ -162,51 +237,27 @@ BEGIN
         RETURN QUERY
         SELECT document_id, ordinal, -distance, -distance / v_ceiling FROM (
             SELECT document_id, ordinal, terms <#> v_query AS distance FROM chunk_terms
-            WHERE collection_id = ANY (p_collections) AND NOT in_inverted
+            WHERE collection_id = ANY (p_collections) AND number IS NULL
             ORDER BY distance LIMIT p_depth
         ) best WHERE distance < 0;
     ELSE
         RETURN QUERY
         SELECT document_id, ordinal, -distance, -distance / v_ceiling FROM (
             SELECT document_id, ordinal, terms <#> v_query AS distance FROM chunk_terms
-            WHERE document_id = ANY (p_documents) AND NOT (in_inverted AND p_inverted)
+            WHERE document_id = ANY (p_documents) AND (number IS NULL OR NOT p_inverted)
             ORDER BY distance LIMIT p_depth
         ) best WHERE distance < 0;
     END IF;
-    IF NOT p_inverted THEN
-        RETURN;
-    END IF;
-
-    LOOP  -- enough of the rarest terms that the last place has a score worth beating
-        v_needed := v_needed + 1;
-        v_sum := v_sum + v_counts[v_needed];
-        EXIT WHEN v_sum >= 2 * p_depth OR v_needed = cardinality(v_terms);
-    END LOOP;
-    v_tried := v_needed;
-    SELECT array_agg(s.document_id), array_agg(s.ordinal), array_agg(s.score), min(s.score)
-    INTO v_documents, v_ordinals, v_scores, v_least
-    FROM matching_inverted(v_terms[:v_tried], v_query, p_collections, p_documents, p_depth) s;
-    IF coalesce(cardinality(v_scores), 0) < p_depth THEN
-        v_least := 0;
-    END IF;
-    v_needed := cardinality(v_terms);
-    v_sum := v_bounds[v_needed];  -- what v_terms[v_needed:] can give together
-    WHILE v_needed > v_tried AND v_sum < v_least LOOP
-        v_needed := v_needed - 1;
-        v_sum := v_sum + v_bounds[v_needed];
-    END LOOP;
-    IF v_needed = v_tried THEN
+    IF p_inverted THEN
         RETURN QUERY
-        SELECT u.d, u.o, u.s, u.s / v_ceiling FROM unnest(v_documents, v_ordinals, v_scores) AS u (d, o, s);
-    ELSE
-        RETURN QUERY
-        SELECT m.document_id, m.ordinal, m.score, m.score / v_ceiling
-        FROM matching_inverted(v_terms[:v_needed], v_query, p_collections, p_documents, p_depth) m;
+        SELECT document_id, ordinal, score, score / v_ceiling
+        FROM matching_inverted(v_terms, v_counts, v_idfs, v_bounds, v_query, p_collections, p_documents, p_depth);
     END IF;
 END
 $$;
 
--- One search, whole. One row at least: `hit` columns are NULL where nothing was found, the rest tells how it was done.
+-- One search, whole. One row at least: `hit` columns are NULL where nothing was found. The first row tells how it was
+-- done, the last how long it took.
 --
 -- p_collections NULL: all of the caller's. p_query NULL: no vector half; p_terms NULL: no text half. p_terms and
 -- p_languages run in parallel: a term counts if one of the collections is of its language. p_filter is a jsonpath
@@ -224,7 +275,8 @@ CREATE FUNCTION search_chunks(
     chunk_text text, heading_path text[], page integer, start_offset integer, end_offset integer
 )
     LANGUAGE plpgsql STABLE ROWS 10
-    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off SET plan_cache_mode = force_generic_plan AS $$
+    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET max_parallel_workers_per_gather = 0
+    SET jit = off SET plan_cache_mode = force_generic_plan AS $$
 #variable_conflict use_column
 DECLARE
     c_large      constant integer := 20000;  -- chunks that are cheaper to find through an index than to read
@@ -237,10 +289,12 @@ DECLARE
     v_space      embedding_spaces;
     v_chunks     bigint;
     v_graph      boolean;
+    v_codes      boolean := true;   -- some of the collections' vectors are found by code
     v_inverted   boolean;
     v_languages  text[];
     v_documents  uuid[];
-    v_depth      integer := greatest(40, p_top_k * 4);
+    -- What one half ranks low may be what both agree on; with one half alone its best are the answer.
+    v_depth      integer := CASE WHEN p_query IS NULL OR p_terms IS NULL THEN p_top_k ELSE greatest(20, p_top_k * 2) END;
     v_terms      integer[];
     v_weight     double precision;  -- of a text half that covers the whole query
     v_near       search_leg[];
@@ -264,11 +318,24 @@ BEGIN
         space_ok := FOUND;
         v_graph := v_graph AND v_chunks > c_large AND v_chunks > c_share * v_space.graph_count;
         vector_path := CASE WHEN v_graph THEN 'graph' ELSE 'codes' END;
+        IF space_ok AND v_graph THEN
+            -- Local to the transaction: a setting of the session would pin a proxied connection. A graph of more vectors is
+            -- searched with more candidates, or recall would fall as it grows.
+            PERFORM set_config('hnsw.ef_search', least(1000, greatest(
+                                   v_depth * 2, 64 * greatest(1, v_space.graph_count / 100000.0) ^ 0.3))::integer::text, true),
+                    set_config('hnsw.iterative_scan', 'relaxed_order', true);
+            v_codes := EXISTS (SELECT FROM chunk_codes c WHERE c.collection_id = ANY (found_collections)
+                               AND c.space_id = v_space.id AND NOT c.in_graph);
+        END IF;
         IF space_ok AND v_chunks > 0 THEN
             v_near := ARRAY(
                 SELECT (n.document_id, n.ordinal, n.similarity, NULL, row_number() OVER w)::search_leg
-                FROM nearest_chunks(v_space, p_query, found_collections, v_documents, v_depth, v_graph) n
-                WINDOW w AS (ORDER BY n.similarity DESC, n.document_id, n.ordinal) LIMIT v_depth);
+                FROM (
+                    SELECT * FROM nearest_in_graph(v_space.id, p_query, found_collections, v_documents, v_depth) WHERE v_graph
+                    UNION ALL
+                    SELECT * FROM nearest_by_code(v_space, p_query, found_collections, v_documents, v_chunks, v_depth, v_graph)
+                    WHERE v_codes
+                ) n WINDOW w AS (ORDER BY n.similarity DESC, n.document_id, n.ordinal) LIMIT v_depth);
         END IF;
     END IF;
     v_vectors := clock_timestamp();
@@ -315,6 +382,8 @@ BEGIN
     LOOP
         total_ms := extract(epoch FROM clock_timestamp() - v_begin) * 1000;
         RETURN NEXT;
+        found_collections := NULL; space_ok := NULL; vector_path := NULL; text_path := NULL;
+        filter_ms := NULL; vector_ms := NULL; text_ms := NULL;
     END LOOP;
     IF NOT FOUND THEN
         total_ms := extract(epoch FROM clock_timestamp() - v_begin) * 1000;

@@ -28,9 +28,9 @@ WHALES = [
 ]
 
 
-def promote(kb: KnowledgeBase) -> None:
-    """Moves everything into the HNSW and the inverted index, however small the collection."""
-    Upkeep(kb.system, kb.objects, kb.queue, graph_from=1, inverted_from=1).run(60)
+def promote(kb: KnowledgeBase, *, graph: bool = True) -> None:
+    """Moves everything into the inverted and, if wanted, the HNSW index, however small the collection."""
+    Upkeep(kb.system, kb.objects, kb.queue, graph_from=1 if graph else 1_000_000, inverted_from=1).run(60)
 
 
 def text_scores(kb: KnowledgeBase, query: str, **more: Any) -> list[float]:
@@ -113,19 +113,20 @@ def test_scores_follow_deletions_and_new_versions(
         assert text_scores(kb, query) == pytest.approx(bm25.best(now, query, 50), rel=1e-4)
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_the_inverted_index_finds_what_reading_everything_finds(kb: KnowledgeBase, seed: int) -> None:
-    """MaxScore leaves out what cannot reach the best places, and nothing else."""
+@pytest.mark.parametrize(("seed", "size"), [(0, 2500), (1, 2500), (2, 8000)])
+def test_the_inverted_index_finds_what_reading_everything_finds(kb: KnowledgeBase, seed: int, size: int) -> None:
+    """MaxScore leaves out what cannot reach the best places, and nothing else. 8,000: common terms have a segment."""
     corpus = bm25.Zipf(seed)
-    passages = [corpus.text() for _ in range(2500)]
+    passages = [corpus.text() for _ in range(size)]
     kb.publish(kb.collection(), passages)
     queries = [corpus.query() for _ in range(15)]
     scanned = [text_scores(kb, query) for query in queries]
-    promote(kb)
+    promote(kb, graph=False)
     assert kb.find(queries[0], mode="text").text_path == "inverted"
     for query, expected in zip(queries, scanned, strict=True):
         assert text_scores(kb, query) == pytest.approx(expected, rel=1e-6)
     assert scanned[0] == pytest.approx(bm25.best(passages, queries[0], 50), rel=1e-3)
+    assert (kb.one("SELECT count(*) FROM common_postings") > 0) == (size > 7680)
 
 
 @pytest.mark.parametrize("fold_after", [1, 1000])
@@ -150,6 +151,39 @@ def test_the_inverted_index_stays_exact_while_its_collection_changes(
                 assert text_scores(kb, query, top_k=top_k) == pytest.approx(expected, rel=1e-6)
     assert kb.find(queries[0], mode="text").text_path == "inverted"
     assert kb.find(queries[0], mode="text", filter=everything).text_path == "scan"
+
+
+def test_several_inverted_collections_are_scored_as_one(kb: KnowledgeBase) -> None:
+    corpus = bm25.Zipf(5)
+    parts = [[corpus.text() for _ in range(size)] for size in (300, 8000, 200)]
+    for number, passages in enumerate(parts):
+        kb.publish(kb.collection(name=f"part {number}"), passages)
+    promote(kb, graph=False)
+    for query in (corpus.query() for _ in range(5)):
+        for top_k in (3, 50):
+            expected = bm25.best([text for part in parts for text in part], query, top_k)
+            assert text_scores(kb, query, top_k=top_k) == pytest.approx(expected, rel=1e-3)
+
+
+def test_a_removed_chunk_is_found_no_more_and_a_new_version_at_once(kb: KnowledgeBase) -> None:
+    """The inverted index lists removed chunks until it is swept; before and after, only what lives is found."""
+    collection = kb.collection()
+    documents = [kb.add(collection, text, name=f"{n}.txt") for n, text in enumerate(WHALES)]
+    promote(kb)
+    now = dict(zip(documents, WHALES, strict=True))
+    for document, text in (
+        (documents[0], "Whale songs."),
+        (documents[3], "The deep."),
+        (documents[0], "Whales, again."),
+    ):
+        kb.upload(document, text)
+        now[document] = text
+        for query in ("whales", "deep songs", "again"):
+            assert text_scores(kb, query) == pytest.approx(bm25.best(list(now.values()), query, 50), rel=1e-4)
+        promote(kb)
+        assert kb.one("SELECT count(*) FROM dead_postings") == 0
+        for query in ("whales", "deep songs", "again"):
+            assert text_scores(kb, query) == pytest.approx(bm25.best(list(now.values()), query, 50), rel=1e-4)
 
 
 def test_what_is_not_in_the_inverted_index_yet_is_found_beside_what_is(kb: KnowledgeBase) -> None:
@@ -228,9 +262,12 @@ def test_recall_through_the_graph(kb: KnowledgeBase, filtered: bool) -> None:
             known,
         )
         near = kb.app.run(
-            b"""SELECT n.similarity FROM embedding_spaces s,
-                nearest_chunks(s, %(query)s::halfvec, %(collections)s, %(documents)s::uuid[], 40, true) n
-                WHERE s.status = 'active' ORDER BY n.similarity DESC LIMIT 10""",
+            b"""SELECT n.similarity FROM embedding_spaces s, LATERAL (
+                    SELECT * FROM nearest_in_graph(s.id, %(query)s::halfvec, %(collections)s, %(documents)s::uuid[], 40)
+                    UNION ALL
+                    SELECT * FROM nearest_by_code(
+                        s, %(query)s::halfvec, %(collections)s, %(documents)s::uuid[], 10, 40, true)
+                ) n WHERE s.status = 'active' ORDER BY n.similarity DESC LIMIT 10""",
             {"query": query, "collections": [collection.id], "documents": known},
             user_id=ADA,
         )
@@ -238,6 +275,59 @@ def test_recall_through_the_graph(kb: KnowledgeBase, filtered: bool) -> None:
         # Many are equally near, so what counts is how near.
         hits += sum(row["similarity"] >= exact[-1]["similarity"] - 1e-6 for row in near)
     assert hits / expected >= 0.95
+
+
+@pytest.mark.parametrize("nearest_first", [False, True])
+def test_the_codes_within_reach_are_the_nearest_of_all(kb: KnowledgeBase, nearest_first: bool) -> None:
+    """How near is near is told by a sample of the first; one that lies about the rest must cost time, not hits."""
+    collection, space = kb.collection(), kb.one("SELECT ensure_embedding_space('wide', 1536)")
+    document = kb.announce(collection)
+    kb.rows(
+        """INSERT INTO chunk_embeddings (document_id, ordinal, space_id, user_id, collection_id, embedding)
+           SELECT %s, n, %s, 'ada', %s,
+                  array_agg(random_normal() + CASE WHEN %s THEN 3000 - n ELSE n END / 3000.0)::halfvec
+           FROM generate_series(1, 3000) AS n, generate_series(1, 1536) GROUP BY n""",
+        *(document, space, collection.id, nearest_first),
+    )
+    kb.rows(
+        """INSERT INTO chunk_codes (collection_id, space_id, document_id, ordinal, user_id, code)
+           SELECT collection_id, space_id, document_id, ordinal, user_id, binary_quantize(embedding)
+           FROM chunk_embeddings WHERE space_id = %s""",
+        space,
+    )
+    ones = HalfVector.from_floats([1.0] * 1536)
+    nearest = kb.rows(
+        "SELECT ordinal FROM chunk_embeddings ORDER BY embedding <=> %s::text::halfvec LIMIT 10", str(ones.to_list())
+    )
+    for believed in (1, 3000, 1_000_000):  # chunks; the fewer of many should be near, the shorter the reach
+        rows = kb.app.run(
+            b"""SELECT n.ordinal FROM embedding_spaces s, nearest_by_code(s, %s::halfvec, %s, NULL, %s, 10, false) n
+                WHERE s.id = %s ORDER BY n.similarity DESC""",
+            [ones, [collection.id], believed, space],
+            user_id=ADA,
+        )
+        assert rows == nearest
+
+
+def test_every_space_is_searched_through_its_own_graph(kb: KnowledgeBase) -> None:
+    """One function, a branch a space, written anew with each."""
+    collection = kb.collection()
+    document = kb.publish(collection, WHALES)
+    promote(kb)
+    space = kb.one("SELECT ensure_embedding_space('next-3', 3)")
+    kb.rows(
+        """INSERT INTO chunk_embeddings (document_id, ordinal, space_id, in_graph, user_id, collection_id, embedding)
+           VALUES (%s, 0, %s, true, 'ada', %s, '[1,0,0]'), (%s, 1, %s, true, 'ada', %s, '[0,1,0]')""",
+        *(document, space, collection.id) * 2,
+    )
+    near = b"SELECT ordinal, similarity FROM nearest_in_graph(%s::smallint, %s::halfvec, %s, NULL, 5) ORDER BY 2 DESC"
+    small = HalfVector.from_floats([0.0, 1.0, 0.0])
+    rows = kb.app.run(near, [space, small, [collection.id]], user_id=ADA)
+    assert [tuple(row.values()) for row in rows] == [(1, 1), (0, 0)]
+    assert kb.app.run(near, [space, small, [collection.id]], user_id=BOB) == []
+    first = kb.one("SELECT id FROM embedding_spaces WHERE status = 'active'")
+    query = HalfVector.from_floats(bag_of_words(WHALES[2]))
+    assert kb.app.run(near, [first, query, [collection.id]], user_id=ADA)[0]["ordinal"] == 2
 
 
 def test_promotion_loses_and_doubles_nothing(kb: KnowledgeBase) -> None:
@@ -359,17 +449,14 @@ def test_other_users_chunks_neither_appear_nor_count(kb: KnowledgeBase) -> None:
 
 
 def test_the_inverted_index_is_closed_to_other_users(kb: KnowledgeBase) -> None:
-    """Its function runs with its owner's rights, so it has to hold the scope itself."""
     collection = kb.collection()
     kb.publish(collection, WHALES)
     promote(kb)
-    term = english("whales")
-    read = (
-        b"SELECT count(*) AS n FROM matching_inverted(ARRAY[%s::int],"
-        b" ('{' || %s + 1 || ':1}/1048576')::sparsevec, %s, NULL, 50)"
-    )
-    for user, seen in ((ADA, 3), (BOB, 0), (None, 0)):
-        assert kb.app.run(read, [term, term, [collection.id]], user_id=user) == [{"n": seen}]
+    listed = b"SELECT count(*) AS n FROM posting_entries(ARRAY[%s::int], ARRAY[1.0], %s)"
+    scored = b"SELECT count(*) AS n FROM posting_scores('{4294967297,4294967298}', '{1:1}/1048576', %s, NULL)"
+    for user, lists, chunks in ((ADA, 3, 2), (BOB, 0, 0), (None, 0, 0)):
+        assert kb.app.run(listed, [english("whales"), [collection.id]], user_id=user) == [{"n": lists}]
+        assert kb.app.run(scored, [[collection.id]], user_id=user) == [{"n": chunks}]
 
 
 @pytest.mark.parametrize("mode", ["hybrid", "vector", "text"])

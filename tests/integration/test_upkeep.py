@@ -133,3 +133,37 @@ def test_the_size_of_the_graph_is_known(kb: KnowledgeBase) -> None:
     upkeep.run(60)
     upkeep.run(60)
     assert kb.one("SELECT graph_count FROM embedding_spaces") == 10
+
+
+LISTED = """SELECT coalesce(array_agg(DISTINCT e >> 26 ORDER BY e >> 26), '{}') FROM postings, unnest(entries) AS e
+            WHERE collection_id = %s"""
+NUMBERS = "SELECT coalesce(array_agg(number ORDER BY number), '{}') FROM chunk_terms WHERE collection_id = %s"
+
+
+def test_what_is_removed_is_swept_out_of_the_inverted_index(kb: KnowledgeBase) -> None:
+    one, other = kb.collection(name="one"), kb.collection(name="other")
+    documents = [kb.publish(one, [f"text {n} {m}" for m in range(400)]) for n in range(4)]
+    kb.publish(other, ["text 0 1"])
+    upkeep = Upkeep(kb.system, kb.objects, kb.queue, graph_from=5000, inverted_from=1)
+    upkeep.run(60)
+    kb.documents.delete(ADA, documents[1])
+    kb.documents.delete(ADA, documents[3])
+    assert len(kb.one(LISTED, one.id)) == 1600
+    assert upkeep.run(60).documents_swept == 2
+    assert upkeep.run(60).documents_swept == 0
+    assert kb.one(LISTED, one.id) == kb.one(NUMBERS, one.id)
+    assert kb.one(LISTED, other.id) == [1]
+    kb.publish(one, ["text 5"])
+    upkeep.run(60)
+    assert kb.one(LISTED, one.id) == [*kb.one(NUMBERS, one.id)]
+    assert kb.one(NUMBERS, one.id)[-1] == 1601  # a number is never given again
+
+
+def test_a_purged_collection_leaves_nothing_in_the_inverted_index(kb: KnowledgeBase) -> None:
+    collection = kb.collection()
+    kb.publish(collection, [f"text {n}" for n in range(8000)])
+    Upkeep(kb.system, kb.objects, kb.queue, graph_from=10_000, inverted_from=1).run(60)
+    kb.collections.delete(ADA, collection.id)
+    kb.drain()
+    for table in ("postings", "common_postings", "dead_postings", "term_counts"):
+        assert kb.one(f"SELECT count(*) FROM {table}") == 0

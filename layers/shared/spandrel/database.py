@@ -1,8 +1,9 @@
 """The one database service: connections, tenant scope, transactions, and how many flights they take.
 
 A flight is a network round trip. A pipeline is one implicit transaction up to its sync (PostgreSQL, "Pipeline Mode"),
-so scope, statement and commit travel together; `run` does this for one statement, `transaction` for several. The scope
-is set with `set_config(…, is_local => true)`: it ends with the transaction and pins no proxied connection.
+so scope and statement travel together; `run` does this for one statement, `transaction` for several, in a block whose
+commit travels with the last. The scope is set with `set_config(…, is_local => true)`: it ends with the transaction and
+pins no proxied connection.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
 
+import msgspec
 import psycopg
 from psycopg import errors as pg
 from psycopg.rows import class_row, dict_row
+from psycopg.types.json import set_json_loads
 
 from spandrel import binary_copy
 from spandrel.errors import DatabaseUnavailableError, SchemaVersionError
@@ -55,19 +58,20 @@ class Database:
         self, query: bytes, parameters: Parameters = None, *, user_id: str | None = None, into: type[Any] | None = None
     ) -> list[Any]:
         """One statement in a transaction of its own, in one flight; its rows as dicts or as `into(**columns)`."""
-        with self.transaction(user_id) as tx:
+        with self.transaction(user_id, block=False) as tx:
             result = tx.execute(query, parameters, into=into)
         return result.fetchall()
 
     @contextmanager
-    def transaction(self, user_id: str | None = None) -> Iterator[Transaction]:
+    def transaction(self, user_id: str | None = None, *, block: bool = True) -> Iterator[Transaction]:
         """A pipelined transaction in the scope of `user_id` (None: no scope, for the system role).
 
         Statements are sent when a result is first read, or at the end together with the commit: a block that reads its
-        results after it closes takes one flight.
+        results after it closes takes one flight. Without a `block` the pipeline's own transaction does: for statements
+        whose results are read afterwards only, two fewer.
         """
         connection = self._checkout()
-        tx = Transaction(connection)
+        tx = Transaction(connection, block)
         try:
             tx.begin(user_id, check_schema=not self._schema_known)
             yield tx
@@ -115,6 +119,7 @@ class Database:
             **options,
         )
         register_vector_dumpers(connection)
+        set_json_loads(msgspec.json.decode, connection)  # a search decodes attributes a hit
         return connection
 
     def _translate(self, error: psycopg.Error) -> NoReturn:
@@ -133,13 +138,14 @@ class Database:
 class Transaction:
     """What a store takes: statements are queued and share flights; `copy` is a flight of its own kind."""
 
-    def __init__(self, connection: psycopg.Connection[Any]) -> None:
-        self._connection = connection
+    def __init__(self, connection: psycopg.Connection[Any], block: bool) -> None:
+        self._connection, self._block = connection, block
         self._pipeline: Any = None
 
     def begin(self, user_id: str | None, *, check_schema: bool) -> None:
         self._enter_pipeline()
-        self._connection.execute("BEGIN")
+        if self._block:
+            self._connection.execute("BEGIN")
         if check_schema:
             self._connection.execute("SELECT require_schema(%s)", [SCHEMA_VERSION])
         if user_id is not None:
@@ -163,7 +169,8 @@ class Transaction:
                 copy.write(block)
 
     def commit(self) -> None:
-        self._connection.execute("COMMIT")
+        if self._block:
+            self._connection.execute("COMMIT")
         self._exit_pipeline()
 
     def rollback(self) -> None:

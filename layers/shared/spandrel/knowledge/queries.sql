@@ -125,6 +125,12 @@ ORDER BY d.id LIMIT %(limit)s;
 -- name: purge_collection
 WITH counts AS (
     DELETE FROM term_counts WHERE collection_id = %(collection_id)s
+), lists AS (
+    DELETE FROM postings WHERE collection_id = %(collection_id)s
+), common AS (
+    DELETE FROM common_postings WHERE collection_id = %(collection_id)s
+), dead AS (
+    DELETE FROM dead_postings WHERE collection_id = %(collection_id)s
 )
 DELETE FROM collections c
 WHERE id = %(collection_id)s AND deleted_at IS NOT NULL
@@ -154,7 +160,7 @@ FROM (SELECT * FROM queued ORDER BY user_id) ordered;
 -- Collections that are cheaper to search through an index than to read, and have chunks that are in none.
 SELECT c.id, c.chunk_count >= %(graph_from)s AND EXISTS (
            SELECT FROM chunk_codes k WHERE k.collection_id = c.id AND k.space_id = s.id AND NOT k.in_graph) AS graph,
-       EXISTS (SELECT FROM chunk_terms t WHERE t.collection_id = c.id AND NOT t.in_inverted) AS inverted
+       EXISTS (SELECT FROM chunk_terms t WHERE t.collection_id = c.id AND t.number IS NULL) AS inverted
 FROM collections c, embedding_spaces s
 WHERE s.status = 'active' AND c.deleted_at IS NULL AND c.chunk_count >= %(inverted_from)s
 ORDER BY c.id;
@@ -181,6 +187,14 @@ SELECT count(*) AS moved FROM batch;
 -- name: move_to_inverted
 -- Moves a batch of a collection's chunks into the inverted index.
 SELECT move_to_inverted(%(collection_id)s, %(limit)s::integer) AS moved;
+
+-- name: swept_collections
+-- Collections whose inverted index lists chunks that are gone.
+SELECT c.id FROM collections c
+WHERE c.deleted_at IS NULL AND EXISTS (SELECT FROM dead_postings d WHERE d.collection_id = c.id) ORDER BY c.id;
+
+-- name: sweep_inverted
+SELECT sweep_inverted(%(collection_id)s, %(limit)s::integer) AS moved;
 
 -- name: count_graph
 UPDATE embedding_spaces SET graph_count = (SELECT coalesce(sum(chunk_count), 0) FROM collections WHERE has_graph)

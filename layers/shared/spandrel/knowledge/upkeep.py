@@ -20,7 +20,9 @@ GRAPH_FROM_CHUNKS = 20_000
 """Smaller collections read their sign codes whole in less time than a graph takes."""
 INVERTED_FROM_CHUNKS = 2_000
 GRAPH_BATCH = 200
-INVERTED_BATCH = 500
+INVERTED_BATCH = 1000
+SWEEP_BATCH = 50
+"""Removed documents."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,7 @@ class UpkeepReport:
     purged: int = 0
     vectors_indexed: int = 0
     chunks_indexed: int = 0
+    documents_swept: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +54,12 @@ class Upkeep:
         with self.database.transaction() as tx:
             tx.execute(queries.forget_idempotency_keys)
             tx.execute(queries.count_graph)
-        vectors, chunks = self._index(lambda: time.monotonic() < deadline)
-        return UpkeepReport(requeued, deleted, purged, vectors, chunks)
+
+        def time_left() -> bool:
+            return time.monotonic() < deadline
+
+        vectors, chunks = self._index(time_left)
+        return UpkeepReport(requeued, deleted, purged, vectors, chunks, self._sweep(time_left))
 
     def _requeue(self) -> int:
         rows = self.database.run(queries.requeue_lost)
@@ -87,6 +94,14 @@ class Upkeep:
             ):
                 vectors += moved
         return vectors, chunks
+
+    def _sweep(self, time_left: Callable[[], bool]) -> int:
+        swept = 0
+        for row in self.database.run(queries.swept_collections):
+            collection = {"collection_id": row["id"]}
+            while time_left() and (done := self._move(queries.sweep_inverted, collection, SWEEP_BATCH)):
+                swept += done
+        return swept
 
     def _move(self, query: bytes, collection: dict[str, object], limit: int) -> int:
         return int(self.database.run(query, collection | {"limit": limit})[0]["moved"])
