@@ -187,8 +187,8 @@ def compare(name: str, share: float, rounds: Iterator[Round]) -> None:
     ratios = sorted(ours.rate / theirs.rate for ours, theirs in taken)
     by_text = statistics.median(share * theirs.seconds / ours.seconds for ours, theirs in taken)
     print(
-        f"{name}: {mine:,.0f} chunks/s, langchain-postgres {peers:,.0f} chunks/s, ratio {statistics.median(ratios):.1f} "
-        f"({ratios[0]:.1f} to {ratios[-1]:.1f}), by text {by_text:.1f}",
+        f"{name}: {mine:,.0f} chunks/s, langchain-postgres {peers:,.0f} chunks/s, "
+        f"ratio {statistics.median(ratios):.1f} ({ratios[0]:.1f} to {ratios[-1]:.1f}), by text {by_text:.1f}",
         flush=True,
     )
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 HEADER = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
 TRAILER = b"\xff\xff"
-BLOCK_BYTES = 1 << 18
+BLOCK_BYTES = 1 << 16
 TEXT_OID = 25
 
 int4 = struct.Struct(">i").pack
@@ -30,7 +30,7 @@ def text_array(items: Sequence[str]) -> bytes:
 
 
 def encode(rows: Iterable[Sequence[bytes | None]]) -> Iterator[bytes]:
-    """The whole COPY stream, in blocks of some 256 KiB."""
+    """The whole COPY stream, in blocks of some 64 KiB: the server is at work while the rest is being put together."""
     parts, size = [HEADER], 0
     for row in rows:
         parts.append(int2(len(row)))
