@@ -358,48 +358,39 @@ BEGIN
 END
 $$;
 
--- Takes a turn for `p_owner` and gives what it is worked on with. `outcome`: claimed; done (nothing is left to do); busy (another
--- worker holds it, or an earlier turn of the session is not finished); paused (it waits with its session); budget (it failed: a
--- budget is used up).
-CREATE FUNCTION claim_turn(p_turn_id uuid, p_owner uuid, p_lease_seconds integer) RETURNS TABLE (
-    outcome text, session_id uuid, number integer, kind text, input text, attempt integer, model text, config jsonb, prompt jsonb,
-    knowledge jsonb, branch_id uuid, ordinal integer, wanted jsonb, summary jsonb, history jsonb, tools jsonb, budgets jsonb
-)
-    LANGUAGE plpgsql ROWS 1 AS $$
-#variable_conflict use_column
+-- Takes a turn for `p_owner` and gives what it is worked on with, as JSON text. `outcome`: claimed; done (nothing is left to do);
+-- busy (another worker holds it, or an earlier turn of the session is not finished); paused (it waits with its session); budget
+-- (it failed: a budget is used up).
+--
+-- The claim's commit waits for no disk. Were it lost with the server, the turn would be in line again and its worker told so.
+CREATE FUNCTION claim_turn(p_turn_id uuid, p_owner uuid, p_lease_seconds integer) RETURNS TABLE (outcome text, work text)
+    LANGUAGE plpgsql ROWS 1 SET synchronous_commit = off AS $$
 DECLARE
     t turns;
     s agent_sessions;
+    v_budgets jsonb;
     v_summary branch_summaries;
 BEGIN
-    SELECT * INTO t FROM turns WHERE id = p_turn_id;
-    IF NOT FOUND THEN
-        RETURN QUERY SELECT 'done', NULL::uuid, 0, '', '', 0, '', NULL::jsonb, NULL::jsonb, NULL::jsonb, NULL::uuid, 0,
-                            NULL::jsonb, NULL::jsonb, NULL::jsonb, NULL::jsonb, NULL::jsonb;
-        RETURN;
-    END IF;
     -- The session first, then its turns: the order of everything that touches both.
-    SELECT * INTO s FROM agent_sessions WHERE id = t.session_id FOR NO KEY UPDATE;
+    SELECT * INTO s FROM agent_sessions WHERE id = (SELECT session_id FROM turns WHERE id = p_turn_id) FOR NO KEY UPDATE;
     SELECT * INTO t FROM turns WHERE id = p_turn_id FOR UPDATE;
     outcome := CASE
-        WHEN t.status NOT IN ('queued', 'running') OR s.status NOT IN ('active', 'paused') THEN 'done'
+        WHEN t.id IS NULL OR t.status NOT IN ('queued', 'running') OR s.status NOT IN ('active', 'paused') THEN 'done'
         WHEN s.status = 'paused' THEN 'paused'
         WHEN t.status = 'running' AND t.lease_until > now() THEN 'busy'
         WHEN EXISTS (SELECT FROM turns e WHERE e.session_id = t.session_id AND e.number < t.number
                      AND e.status IN ('queued', 'running')) THEN 'busy'
         ELSE 'claimed' END;
-    session_id := s.id;
-    number := t.number;
     IF outcome <> 'claimed' THEN
         RETURN NEXT;
         RETURN;
     END IF;
-    SELECT jsonb_agg(to_jsonb(b)) INTO budgets FROM exhausted_budgets(s.user_id, s.id) b;
-    IF budgets IS NOT NULL THEN
+    SELECT jsonb_agg(to_jsonb(b)) INTO v_budgets FROM exhausted_budgets(s.user_id, s.id) b;
+    IF v_budgets IS NOT NULL THEN
         UPDATE turns SET status = 'failed', finished_at = now(), error_code = 'budget_exceeded',
             error_message = 'A budget is used up. Raise it, or wait for its next period, and retry the turn.' WHERE id = t.id;
         PERFORM append_event(s.user_id, 'turn.failed', 'turns/' || t.id,
-            jsonb_build_object('session_id', s.id, 'number', t.number, 'code', 'budget_exceeded', 'budgets', budgets));
+            jsonb_build_object('session_id', s.id, 'number', t.number, 'code', 'budget_exceeded', 'budgets', v_budgets));
         outcome := 'budget';
         RETURN NEXT;
         RETURN;
@@ -407,25 +398,21 @@ BEGIN
     UPDATE turns SET status = 'running', attempt = turns.attempt + 1, lease_owner = p_owner, partial = NULL,
         lease_until = now() + make_interval(secs => p_lease_seconds), started_at = coalesce(started_at, now())
     WHERE id = t.id RETURNING * INTO t;
-    SELECT * INTO v_summary FROM line_summary(s.branch_id);
-    SELECT jsonb_agg(jsonb_build_object('ordinal', m.ordinal, 'role', m.role, 'content', m.content, 'tool_calls', m.tool_calls,
-                                        'tool_call_id', m.tool_call_id, 'token_count', m.token_count) ORDER BY m.ordinal)
-    INTO history FROM line_messages(s.branch_id, coalesce(v_summary.ordinal, 0)) m;
+    IF s.ordinal > 0 THEN
+        SELECT * INTO v_summary FROM line_summary(s.branch_id);
+    END IF;
+    work := json_build_object(
+        'number', t.number, 'kind', t.kind, 'input', t.input, 'attempt', t.attempt, 'model', s.model, 'config', s.config,
+        'prompt', s.prompt, 'knowledge', s.knowledge, 'ordinal', s.ordinal, 'wanted', s.capabilities -> 'wanted',
+        'summary', CASE WHEN v_summary.ordinal IS NOT NULL
+                        THEN json_build_object('ordinal', v_summary.ordinal, 'content', v_summary.content) END,
+        'tools', CASE WHEN s.capabilities -> 'wanted' = '[]' THEN '[]'
+                      ELSE matching_tools(ARRAY(SELECT jsonb_array_elements_text(s.capabilities -> 'wanted'))) END,
+        'history', (SELECT coalesce(json_agg(json_build_array(m.ordinal, m.role, m.content, m.tool_calls, m.tool_call_id, m.token_count)
+                                             ORDER BY m.ordinal), '[]')
+                    FROM line_messages(s.branch_id, coalesce(v_summary.ordinal, 0)) m))::text;
     PERFORM append_event(s.user_id, 'turn.started', 'turns/' || t.id,
                          jsonb_build_object('session_id', s.id, 'number', t.number, 'attempt', t.attempt));
-    kind := t.kind;
-    input := t.input;
-    attempt := t.attempt;
-    model := s.model;
-    config := s.config;
-    prompt := s.prompt;
-    knowledge := s.knowledge;
-    branch_id := s.branch_id;
-    ordinal := s.ordinal;
-    wanted := s.capabilities -> 'wanted';
-    summary := CASE WHEN v_summary.ordinal IS NOT NULL
-                    THEN jsonb_build_object('ordinal', v_summary.ordinal, 'content', v_summary.content) END;
-    tools := matching_tools(ARRAY(SELECT jsonb_array_elements_text(coalesce(wanted, '[]'))));
     RETURN NEXT;
 END
 $$;
@@ -433,7 +420,7 @@ $$;
 -- Saves the answer so far and prolongs the lease. No row: the turn is no longer `p_owner`'s.
 CREATE FUNCTION save_partial(p_turn_id uuid, p_owner uuid, p_partial text, p_lease_seconds integer)
     RETURNS TABLE (cancel_requested boolean)
-    LANGUAGE sql AS $$
+    LANGUAGE sql SET synchronous_commit = off AS $$
     UPDATE turns SET partial = p_partial, lease_until = now() + make_interval(secs => p_lease_seconds)
     WHERE id = p_turn_id AND lease_owner = p_owner AND status = 'running'
     RETURNING turns.cancel_requested

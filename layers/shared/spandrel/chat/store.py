@@ -26,7 +26,7 @@ class Knowledge(msgspec.Struct, frozen=True):
     score_threshold: float | None
 
 
-class PastMessage(msgspec.Struct, frozen=True):
+class PastMessage(msgspec.Struct, frozen=True, array_like=True):
     ordinal: int
     role: str
     content: str
@@ -109,8 +109,7 @@ class TurnStore:
         [row] = self._run(queries.claim_turn, {"lease_seconds": self.lease_seconds})
         if row["outcome"] != "claimed":
             return row["outcome"], None
-        row["history"], row["wanted"] = row["history"] or [], row["wanted"] or []
-        return "claimed", msgspec.convert(row, Work)
+        return "claimed", msgspec.json.decode(row["work"], type=Work)
 
     def save(self, partial: str) -> bool | None:
         """Whether a cancellation was asked for; None: the turn is no longer this worker's."""
