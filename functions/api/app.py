@@ -97,6 +97,7 @@ def build_app() -> FastAPI:
     app.add_exception_handler(Exception, _unforeseen)
     for module in (collections, conversations, documents, health, sessions, templates, turns, usage):
         app.include_router(module.router, prefix="/v1")
+    app.include_router(templates.checks, prefix="/v1")
 
     @app.get("/v1/openapi.json", tags=["description"], operation_id="get_openapi")
     async def openapi_document() -> dict[str, Any]:

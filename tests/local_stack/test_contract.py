@@ -15,13 +15,14 @@ from tests.support.stack_user import StackUser
 SEED = "20"
 # A body may be legal by its schema and still be refused: an overlap that does not fit its size, a key used before,
 # a filter nested too deep, a template with faults, a warning above its limit, a stretch of time that ends before it
-# begins. What the schema says of everything else is held to.
+# begins, a template that is not named, a cursor that nobody gave. What the schema says of everything else is held to.
 CONFIG = """
 continue-on-failure = true
 [[operations]]
 include-operation-id = [
   "create_collection", "create_documents", "search", "put_budget", "put_session_budget", "get_usage",
-  "create_template", "save_template_version", "set_template_label",
+  "create_template", "save_template_version", "set_template_label", "create_session", "generate_prompt", "fork_session",
+  "list_conversations",
 ]
 checks.positive_data_acceptance.enabled = false
 """

@@ -35,6 +35,7 @@ from spandrel.templates.models import (
 from spandrel.templates.store import NewTemplate, Reference
 
 router = APIRouter(prefix="/templates", tags=["templates"], default_response_class=Response)
+checks = APIRouter(tags=["templates"], default_response_class=Response)
 
 
 @router.post("", status_code=201, operation_id="create_template", responses=answers(Saved, 201))
@@ -61,7 +62,7 @@ async def list_(
     return respond(TemplatePage(items=page.items, next_cursor=page.next_cursor))
 
 
-@router.post("/validate", operation_id="validate_template", responses=answers(Validation))
+@checks.post("/template-checks", operation_id="validate_template", responses=answers(Validation))
 async def validate(body: ValidateTemplate, user_id: UserId) -> Response:
     """What saving the source would say: its structure or its faults. Nothing is saved."""
     return respond(wiring.templates().validate(user_id, body.source, body.kind, body.name))

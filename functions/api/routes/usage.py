@@ -6,7 +6,7 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, BeforeValidator
 
 from functions.api.dependencies import Cursor, Limit, UserId
 from functions.api.schemas_usage import Budget, BudgetPage, PutBudget, Usage
@@ -16,12 +16,22 @@ from spandrel.usage.models import Grouping, Period
 router = APIRouter(tags=["usage"])
 
 
+def _written_out(value: object) -> object:
+    """A number is no time here, though pydantic would take it for seconds since 1970."""
+    if isinstance(value, str) and not value[4:5] == "-":
+        raise ValueError("must be a date and time as RFC 3339 writes them")
+    return value
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_written_out)]
+
+
 @router.get("/usage", operation_id="get_usage")
 async def usage(
     user_id: UserId,
     group_by: Grouping = "day",
-    since: Annotated[AwareDatetime | None, Query(alias="from", description="Default: thirty days before `to`.")] = None,
-    until: Annotated[AwareDatetime | None, Query(alias="to", description="Not included. Default: now.")] = None,
+    since: Annotated[Moment | None, Query(alias="from", description="Default: thirty days before `to`.")] = None,
+    until: Annotated[Moment | None, Query(alias="to", description="Not included. Default: now.")] = None,
     session_id: UUID | None = None,
     limit: Annotated[int, Query(ge=1, le=1000, description="Groups to be named.")] = 100,
 ) -> Usage:

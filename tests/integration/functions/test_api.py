@@ -54,7 +54,7 @@ def successes(kb: KnowledgeBase) -> dict[str, Answer]:
         "list_templates": call("GET", "/v1/templates"),
         "get_template": call("GET", template),
         "update_template": call("PATCH", template, body={"visibility": "shared"}),
-        "validate_template": call("POST", "/v1/templates/validate", body={"source": "{{#if x}}"}),
+        "validate_template": call("POST", "/v1/template-checks", body={"source": "{{#if x}}"}),
         "save_template_version": call("POST", f"{template}/versions", body={"source": "{{#if name}}Hi{{/if}}"}),
         "list_template_versions": call("GET", f"{template}/versions"),
         "get_template_version": call("GET", f"{template}/versions/latest"),
