@@ -21,8 +21,6 @@ from psycopg.rows import dict_row
 
 from benchmarks import server
 from benchmarks.chunking import prose
-from benchmarks.prompts import values
-from benchmarks.sessions import template_source
 from benchmarks.slow_proxy import slow_way
 from spandrel.chat.store import Call, NewMessage, TurnStore
 from spandrel.database import Database
@@ -36,8 +34,16 @@ from spandrel.templates.store import NewTemplate
 from spandrel.templates.templates import Templates
 
 ROUNDS = 30
-QUESTION_CHARACTERS, ANSWER_CHARACTERS = 120, 600
+QUESTION_CHARACTERS, ANSWER_CHARACTERS = 150, 1200
+SOURCE = '---\ninput:\n  schema:\n    name: string\n---\n{{role "system"}}You take the minutes for {{name}}.'
 OUR_TABLES = ("branches", "session_checkpoints", "turns", "session_status_changes")  # by session
+WRITTEN = """
+    SELECT (SELECT sum(octet_length(checkpoint::text) + octet_length(metadata::text)) FROM checkpoints
+            WHERE thread_id = %(thread)s)
+         + (SELECT sum(octet_length(blob)) FROM checkpoint_blobs WHERE thread_id = %(thread)s)
+         + (SELECT sum(octet_length(blob)) FROM checkpoint_writes WHERE thread_id = %(thread)s)
+"""
+"""The values alone. Ours are too short for Postgres to compress, so they take what was written."""
 THEIR_TABLES = ("checkpoints", "checkpoint_blobs", "checkpoint_writes")
 
 
@@ -64,9 +70,9 @@ class Ours:
     def __init__(self, database: Database) -> None:
         self.database, self.turns = database, Turns(database, NoQueue())
         prepare = Prepare(database, lambda: None)  # type: ignore[arg-type, return-value]
-        template = Templates(database).create("bench", NewTemplate(f"t-{uuid4().hex}", template_source())).template
+        template = Templates(database).create("bench", NewTemplate(f"t-{uuid4().hex}", SOURCE)).template
         begin = BeginSession(database, prepare, NoQueue, "bench")
-        request = SessionRequest(template=TemplateRef(id=template.id), variables=values())
+        request = SessionRequest(template=TemplateRef(id=template.id), variables={"name": "the committee"})
         self.session_id = begin.run(User("bench"), request).id
 
     def ask(self, question: str) -> UUID:
@@ -164,9 +170,11 @@ def bytes_of(url: str, turns: int) -> None:
         mine += total(("messages",), "branch_id", branch) + total(("agent_sessions",), "id", our.session_id)
         besides = total(("usage_ledger",), "session_id", our.session_id)
         peers = total(THEIR_TABLES, "thread_id", thread)
+        [written] = connection.execute(WRITTEN, {"thread": thread}).fetchone()  # type: ignore[misc]
     print(
         f"bytes of {turns} turns: ours {mine:,} ({mine / characters:.2f} x its messages; ledger {besides:,} besides), "
-        f"LangGraph {peers:,}, ratio {peers / mine:.1f}",
+        f"LangGraph {written:,} as written, ratio {written / mine:.1f}, {peers:,} once Postgres has compressed them, "
+        f"ratio {peers / mine:.1f}",
         flush=True,
     )
 

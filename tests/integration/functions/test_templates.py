@@ -391,15 +391,15 @@ def test_the_database_itself_keeps_others_from_writing(kb: KnowledgeBase) -> Non
 
 def test_a_source_can_be_checked_without_saving(kb: KnowledgeBase) -> None:
     made("foot", "{{name}}", kind="partial")
-    good = call("POST", f"{PATH}/validate", body={"source": "{{> foot}}"}).json
+    good = call("POST", "/v1/template-checks", body={"source": "{{> foot}}"}).json
     assert (good["valid"], good["errors"]) == (True, [])
     assert [variable["name"] for variable in good["structure"]["variables"]] == ["name"]
-    bad = call("POST", f"{PATH}/validate", body={"source": "a\n{{#if}}", "kind": "partial", "name": "foot"})
+    bad = call("POST", "/v1/template-checks", body={"source": "a\n{{#if}}", "kind": "partial", "name": "foot"})
     assert bad.status == 200
     assert (bad.json["valid"], bad.json["structure"]) == (False, None)
     assert {(fault["line"], fault["code"]) for fault in bad.json["errors"]} == {(2, "arguments"), (2, "unclosed_block")}
     circle = {"source": "{{> foot}}", "kind": "partial", "name": "foot"}
-    assert call("POST", f"{PATH}/validate", body=circle).json["errors"][0]["code"] == "partial_cycle"
+    assert call("POST", "/v1/template-checks", body=circle).json["errors"][0]["code"] == "partial_cycle"
     assert kb.one("SELECT count(*) FROM templates") == 1
 
 
