@@ -7,8 +7,9 @@ knowledge. An epoch rises in the transaction that changes its subject, so nothin
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass, fields
 from typing import Generic, Literal, TypeVar
+
+import msgspec
 
 from spandrel.prompts.models import CacheReport, Composed
 
@@ -36,8 +37,7 @@ class Lru(Generic[K, V]):
             self._entries.popitem(last=False)
 
 
-@dataclass(frozen=True, slots=True)
-class PromptKey:
+class PromptKey(msgspec.Struct, frozen=True):
     """What a composition depends on, in the order in which a change of it is reported."""
 
     version: bytes
@@ -72,5 +72,5 @@ Change = Literal["first_use", "version", "variables", "system_variables", "capab
 def _changed(last: PromptKey, key: PromptKey) -> Change:
     """The first part in which the keys differ; equal keys mean that the entry was dropped for want of room."""
     names: tuple[Change, ...] = ("version", "variables", "system_variables", "capabilities", "knowledge")
-    assert tuple(field.name for field in fields(PromptKey)) == names
+    assert PromptKey.__struct_fields__ == names
     return next((name for name in names if getattr(last, name) != getattr(key, name)), "first_use")

@@ -29,16 +29,14 @@ queries = Queries.beside(__file__)
 COMPILED_VERSIONS = 256
 
 
-@dataclass(frozen=True, slots=True)
-class User:
+class User(msgspec.Struct, frozen=True):
     """Whom a prompt is for: what system variables tell of them."""
 
     id: str
     name: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Compiled:
+class Compiled(msgspec.Struct, frozen=True):
     """A template's version as it is kept in memory."""
 
     hash: bytes
@@ -46,8 +44,7 @@ class Compiled:
     program: list[Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(msgspec.Struct, frozen=True):
     """A template's version and what a prompt of it depends on, as they are now."""
 
     template_id: UUID
@@ -61,8 +58,7 @@ class Context:
     stored: dict[str, Any] | None  # of the request's idempotency key: hash and answer
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
+class Prepared(msgspec.Struct, frozen=True):
     context: Context
     bindings: Bindings
     composed: Composed

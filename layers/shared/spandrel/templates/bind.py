@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Literal
 
@@ -22,8 +21,7 @@ MOST_ERRORS = 100
 Source = Literal["given", "default"]
 
 
-@dataclass(frozen=True, slots=True)
-class Bindings:
+class Bindings(msgspec.Struct, frozen=True):
     """`values` and where each is from. `missing`: required and not there, which only `allow_missing` lets happen."""
 
     values: dict[str, Any]

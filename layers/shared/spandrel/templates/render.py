@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Literal
+
+import msgspec
 
 from spandrel.errors import PromptTooLargeError
 
@@ -24,8 +25,7 @@ Role = Literal["system", "user", "assistant", "history"]
 Program = list[Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Rendered:
+class Rendered(msgspec.Struct, frozen=True):
     """A message of the prompt; `history` (without text) is where the conversation so far goes."""
 
     role: Role
