@@ -9,7 +9,9 @@ from uuid import UUID, uuid4
 import pytest
 
 from spandrel.chat.models import Completion, TokenUsage, ToolCall
+from spandrel.chat.store import NewMessage, TurnStore
 from spandrel.chat.turn import MAX_STEPS, TurnOutcome
+from spandrel.database import Database
 from spandrel.errors import (
     ConflictError,
     ContextTooLongError,
@@ -21,9 +23,12 @@ from spandrel.errors import (
     NotFoundError,
 )
 from spandrel.prompts.prepare import User
+from spandrel.sessions.messages import TurnTask
 from tests.integration.test_sessions import CALENDAR, LIBRARIAN
 from tests.support.chat_fakes import BrokenOff
+from tests.support.flights import FlightCounter
 from tests.support.knowledge import ADA, BOB
+from tests.support.postgres import Cluster, settings_for
 from tests.support.studio import Studio
 
 
@@ -111,6 +116,24 @@ def test_each_call_is_in_the_ledger_and_on_the_session(studio: Studio, session_i
 
 def test_text_with_what_postgres_cannot_hold_is_cleaned(studio: Studio, session_id: UUID) -> None:
     assert studio.say(session_id, "Hello!", "a\0b\ud800c").text == "ab?c"
+
+
+def test_a_turns_persistence_takes_two_flights(
+    studio: Studio, session_id: UUID, cluster: Cluster, database_name: str
+) -> None:
+    with FlightCounter(cluster.socket_directory) as counter:
+        database = Database(settings_for(cluster.url(database_name, host=counter.directory)), "spandrel_app")
+        database.run(b"SELECT 1")
+        turn = studio.ask(session_id, "Hello!")
+        task = TurnTask(turn_id=turn.id, session_id=session_id, user_id=ADA)
+        store = TurnStore(database, task, uuid4(), 60)
+        before = counter.flights
+        outcome, work = store.claim()
+        assert store.complete([NewMessage("user", "Hello!", 1), NewMessage("assistant", "Yes.", 1)], [], None)
+        assert counter.flights - before == 2
+        database.close()
+    assert (outcome, work and work.input) == ("claimed", "Hello!")
+    assert studio.said(session_id) == ["Hello!", "Yes."]
 
 
 # -- asking
