@@ -26,7 +26,7 @@ from spandrel.templates.store import NewTemplate
 from spandrel.templates.templates import Templates
 from spandrel.usage.prices import PriceTable
 from tests.support.chat_fakes import FakeChatModel
-from tests.support.knowledge import ADA, KnowledgeBase
+from tests.support.knowledge import ADA, Clock, KnowledgeBase
 from tests.support.turn_queue import FakeTurnQueue
 
 GREETING = """---
@@ -40,21 +40,6 @@ input:
 You greet {{name}}{{#if tone}} in a {{tone}} tone{{/if}}.
 """
 PRICES = '{"version": "test", "models": {"fake-model": {"input": "1", "output": "10"}}}'
-
-
-class Clock:
-    """An invocation's time: it passes only when somebody sleeps."""
-
-    def __init__(self, seconds: float = 300) -> None:
-        self.left = seconds
-        self.naps: list[float] = []
-
-    def sleep(self, seconds: float) -> None:
-        self.naps.append(seconds)
-        self.left -= seconds
-
-    def invocation(self) -> Invocation:
-        return Invocation(remaining=lambda: self.left, sleep=self.sleep)
 
 
 class Studio:
@@ -139,7 +124,7 @@ class Studio:
         worker, outcomes = self.worker(**changes), []
         while self.queue.messages:
             task = msgspec.convert(self.queue.messages.pop(0), TurnTask)
-            outcomes.append(worker.run(task, self.clock.invocation()))
+            outcomes.append(worker.run(task, Invocation(remaining=lambda: self.clock.left, sleep=self.clock.sleep)))
         return outcomes
 
     def say(self, session_id: UUID, text: str, answer: str) -> Turn:
