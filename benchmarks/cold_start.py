@@ -5,9 +5,8 @@ handlers with the usual imports and, for the session, LangGraph.
 
 Each run is a new Python process with warm file caches and compiled bytecode, as a Lambda environment has. The peer is
 our own handler that also imports boto3, openai, fastapi and Powertools' Tracer and makes their clients, as such
-handlers do; for the session it registers the types of pgvector too. LangGraph makes a graph with the model of
-langchain_openai and
-commits the first checkpoint of a thread.
+handlers do; for the session it registers the types of pgvector too. LangGraph makes a graph and a model of
+langchain_openai, and commits the first checkpoint of a thread.
 """
 
 from __future__ import annotations

@@ -344,6 +344,31 @@ def test_a_model_that_only_calls_tools_is_stopped(studio: Studio) -> None:
     assert studio.model.requests[-1].tools == ()
 
 
+def test_one_that_calls_tools_to_the_end_fails_visibly(studio: Studio) -> None:
+    studio.integration()
+    session = studio.begin(studio.template(CALENDAR), variables={"day": "Monday"})
+    studio.model.then(*[calls("work__read_events")] * MAX_STEPS)
+    assert studio.work(tools=Tools()) == [TurnOutcome.FAILED]
+    assert session.turn is not None
+    error = studio.turns.get(ADA, session.turn.id).error
+    assert error is not None
+    assert error.code == "model_answer_invalid"
+    assert studio.said(session.id) == []
+
+
+def test_a_tool_is_not_called_again_for_want_of_room(studio: Studio) -> None:
+    studio.integration()
+    tools = Tools()
+    session = studio.begin(studio.template(CALENDAR), variables={"day": "Monday"})
+    studio.model.then(calls("work__read_events"), ContextTooLongError(), calls("work__read_events"), "Done.")
+    assert studio.work(tools=tools) == [TurnOutcome.FAILED]
+    assert len(tools.calls) == 1
+    assert session.turn is not None
+    error = studio.turns.get(ADA, session.turn.id).error
+    assert error is not None
+    assert error.code == "context_too_long"
+
+
 def test_a_tool_that_went_away_is_not_offered_and_the_model_is_told(studio: Studio) -> None:
     studio.integration()
     session = studio.begin(studio.template(CALENDAR), variables={"day": "Monday"})

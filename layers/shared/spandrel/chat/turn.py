@@ -21,7 +21,7 @@ from spandrel.chat.ports import ChatModel, DeltaSink, ToolCaller
 from spandrel.chat.progress import Progress, TurnCancelledError, TurnLostError
 from spandrel.chat.store import Call, NewMessage, NewSummary, TurnStore, Work
 from spandrel.database import Database
-from spandrel.errors import ContextTooLongError, SpandrelError
+from spandrel.errors import ContextTooLongError, ModelAnswerInvalidError, SpandrelError
 from spandrel.knowledge.search.models import SearchRequest
 from spandrel.knowledge.search.search import Search
 from spandrel.observability import logger
@@ -102,6 +102,7 @@ class _Worker:
     asker: Asker
     progress: Progress
     tools: dict[str, Tool] = field(default_factory=dict)
+    called: bool = False  # a tool, which may have done something that must not be done twice
 
     def work(self) -> tuple[list[NewMessage], NewSummary | None]:
         asked = converse.question(self.turn)
@@ -112,6 +113,8 @@ class _Worker:
         try:
             said, summary = self._answer(asked, found, budget)
         except ContextTooLongError:  # our count is not the provider's: once more with half the history
+            if self.called:
+                raise
             said, summary = self._answer(asked, found, budget // 2)
         last = said[-1]
         said[-1] = _message("assistant", last.content, citations=converse.citations(last.content, found))
@@ -137,18 +140,19 @@ class _Worker:
             said.append(_message("assistant", completion.text, tool_calls=_calls(completion)))
             messages.append(ChatMessage("assistant", completion.text, completion.tool_calls))
             if not completion.tool_calls:
-                break
+                return said
             for call in completion.tool_calls:
                 result = self._call(call.name, call.arguments)
                 self.progress.save()
                 said.append(_message("tool", result, tool_call_id=call.id))
                 messages.append(ChatMessage("tool", result, tool_call_id=call.id))
-        return said
+        raise ModelAnswerInvalidError("The language model went on calling tools and gave no answer. Ask for less.")
 
     def _call(self, name: str, arguments: dict[str, Any]) -> str:
         tool = self.tools.get(name)
         if tool is None or self.run.tools is None:
             return f"Error: there is no tool {name}."
+        self.called = True
         return self.run.tools.call(self.task.user_id, tool.integration, tool.tool, arguments)
 
     def _retrieve(self, text: str) -> list[Passage]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
@@ -20,7 +20,6 @@ from spandrel.prompts.models import (
 )
 
 SessionStatus = Literal["initializing", "active", "paused", "completed", "failed", "cancelled", "expired"]
-SESSION_STATUSES: tuple[SessionStatus, ...] = get_args(SessionStatus)
 TurnStatus = Literal["queued", "running", "completed", "failed", "cancelled"]
 DEFAULT_IDLE_SECONDS = 7 * 24 * 3600
 Title = Annotated[

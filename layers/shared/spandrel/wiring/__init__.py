@@ -1,4 +1,4 @@
-"""The composition root: the one module that knows features and adapters both. Everything is made at first use and
+"""The composition root: the one package that knows features and adapters both. Everything is made at first use and
 kept.
 """
 
