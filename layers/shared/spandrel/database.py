@@ -27,7 +27,7 @@ from spandrel.vectors import register_vector_dumpers
 if TYPE_CHECKING:
     from spandrel.settings import DatabaseSettings
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 10
 """The number of the newest migration that this code was written with; a test holds the two together."""
 
 _SCHEMA_MISMATCH = "SP001"  # raised by require_schema()

@@ -1,0 +1,1 @@
+"""MCP servers of users: saved, watched, and the tools that they offer."""

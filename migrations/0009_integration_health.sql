@@ -1,0 +1,2 @@
+-- compatible-from: 1
+-- Integrations as they are saved and watched: how a server is reached, what each check found, when the next is due.

@@ -1,0 +1,2 @@
+-- compatible-from: 1
+-- Tool calls of turns: what may be called without asking, and what waits for a person's word.
