@@ -69,12 +69,35 @@ class TurnQueueSettings(msgspec.Struct, frozen=True):
     endpoint_url: str | None
 
 
+class RealtimeSettings(msgspec.Struct, frozen=True):
+    """The live feed: the queue that says who has news, and the gateway's management API of connections."""
+
+    queue_url: str
+    connections_url: str
+    region: str
+    endpoint_url: str | None
+
+
+class IntegrationSettings(msgspec.Struct, frozen=True):
+    """Servers that users name. `kms_key_id` seals their secrets, or on one machine `secret_key` (base64, 32 bytes).
+
+    `allow_loopback` is for the one-machine run alone. `registry_url`: the MCP registry that is searched.
+    """
+
+    kms_key_id: str | None
+    secret_key: str | None
+    allow_loopback: bool
+    registry_url: str
+
+
 class Settings(msgspec.Struct, frozen=True):
     database: DatabaseSettings
     embedding: EmbeddingSettings
     storage: StorageSettings
     chat: ChatSettings
     turn_queue: TurnQueueSettings
+    realtime: RealtimeSettings
+    integrations: IntegrationSettings
     prices: str | None  # a price table in JSON, put over our own (usage/prices.py)
 
 
@@ -104,6 +127,18 @@ def load(env: Mapping[str, str] | None = None) -> Settings:
             url=env.get("SPANDREL_TURN_QUEUE_URL", ""),
             region=region,
             endpoint_url=env.get("AWS_ENDPOINT_URL") or None,
+        ),
+        realtime=RealtimeSettings(
+            queue_url=env.get("SPANDREL_BROADCAST_QUEUE_URL", ""),
+            connections_url=env.get("SPANDREL_CONNECTIONS_URL", ""),
+            region=region,
+            endpoint_url=env.get("AWS_ENDPOINT_URL") or None,
+        ),
+        integrations=IntegrationSettings(
+            kms_key_id=env.get("SPANDREL_KMS_KEY_ID") or None,
+            secret_key=env.get("SPANDREL_SECRET_KEY") or None,
+            allow_loopback=env.get("SPANDREL_ALLOW_LOOPBACK", "").lower() == "true",
+            registry_url=env.get("SPANDREL_REGISTRY_URL") or "https://registry.modelcontextprotocol.io",
         ),
         prices=env.get("SPANDREL_PRICES") or None,
     )
