@@ -119,6 +119,10 @@ BEGIN
     IF NOT FOUND THEN
         RETURN;
     END IF;
+    IF p_remember THEN  -- the tool before the session, and both before the event counter: the order of everything that takes them
+        PERFORM FROM integration_tools t JOIN integrations i ON i.id = t.integration_id
+        WHERE i.user_id = a.user_id AND i.slug = a.integration AND t.name = a.tool FOR UPDATE OF t;
+    END IF;
     PERFORM FROM agent_sessions WHERE id = a.session_id FOR NO KEY UPDATE;
     resumed := settle_approval(p_approval_id, p_status, p_remember);
     decided := resumed IS NOT NULL;
