@@ -12,3 +12,9 @@ class News(Protocol):
     """
 
     def tell(self, user_ids: Iterable[str]) -> None: ...
+
+
+class Farewell(Protocol):
+    """Closes a connection and says why. Never raises: a connection that is gone already needs neither."""
+
+    def close(self, connection_id: str, frame: bytes) -> None: ...
