@@ -70,12 +70,17 @@ class TurnQueueSettings(msgspec.Struct, frozen=True):
 
 
 class RealtimeSettings(msgspec.Struct, frozen=True):
-    """The live feed: the queue that says who has news, and the gateway's management API of connections."""
+    """The live feed: the queue that says who has news, and the gateway's management API of connections.
+
+    `websocket_url`: where clients connect. `event_days`: how long events are kept.
+    """
 
     queue_url: str
     connections_url: str
     region: str
     endpoint_url: str | None
+    websocket_url: str = ""
+    event_days: int = 30
 
 
 class IntegrationSettings(msgspec.Struct, frozen=True):
@@ -133,6 +138,8 @@ def load(env: Mapping[str, str] | None = None) -> Settings:
             connections_url=env.get("SPANDREL_CONNECTIONS_URL", ""),
             region=region,
             endpoint_url=env.get("AWS_ENDPOINT_URL") or None,
+            websocket_url=env.get("SPANDREL_WEBSOCKET_URL", ""),
+            event_days=_number(env, "SPANDREL_EVENT_DAYS", 30),
         ),
         integrations=IntegrationSettings(
             kms_key_id=env.get("SPANDREL_KMS_KEY_ID") or None,

@@ -29,6 +29,16 @@ from spandrel.errors.models import (
     ModelRejectedError as ModelRejectedError,
     ModelUnavailableError as ModelUnavailableError,
 )
+from spandrel.errors.realtime import (
+    ConnectionFloodedError as ConnectionFloodedError,
+    ConnectionUnknownError as ConnectionUnknownError,
+    EventsExpiredError as EventsExpiredError,
+    MessageTooLargeError as MessageTooLargeError,
+    RateLimitedError as RateLimitedError,
+    SeqAheadError as SeqAheadError,
+    TicketInvalidError as TicketInvalidError,
+    UnknownActionError as UnknownActionError,
+)
 
 
 class InvalidRequestError(SpandrelError):

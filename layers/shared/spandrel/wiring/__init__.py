@@ -8,6 +8,13 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from spandrel.wiring.providers import chat_model, database, embedder, objects, queue, settings, turn_queue
+from spandrel.wiring.realtime import (
+    actions as actions,
+    connections as connections,
+    history as history,
+    retention as retention,
+    tickets as tickets,
+)
 
 if TYPE_CHECKING:
     from spandrel.chat.turn import RunTurn
