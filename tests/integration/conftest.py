@@ -35,6 +35,8 @@ MADE = (
     "templates",
     "schema_resource",
     "templates",
+    "pump",
+    "repair_feed",
 )
 
 

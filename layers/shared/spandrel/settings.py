@@ -70,12 +70,17 @@ class TurnQueueSettings(msgspec.Struct, frozen=True):
 
 
 class RealtimeSettings(msgspec.Struct, frozen=True):
-    """The live feed: the queue that says who has news, and the gateway's management API of connections."""
+    """The live feed: the queue that says who has news, and the gateway's management API of connections.
+
+    `rate` (messages a second) and `burst` are the account's quota there, which one process must not go beyond.
+    """
 
     queue_url: str
     connections_url: str
     region: str
     endpoint_url: str | None
+    rate: int = 10_000
+    burst: int = 5_000
 
 
 class IntegrationSettings(msgspec.Struct, frozen=True):
@@ -133,6 +138,8 @@ def load(env: Mapping[str, str] | None = None) -> Settings:
             connections_url=env.get("SPANDREL_CONNECTIONS_URL", ""),
             region=region,
             endpoint_url=env.get("AWS_ENDPOINT_URL") or None,
+            rate=_number(env, "SPANDREL_CONNECTIONS_RATE", 10_000),
+            burst=_number(env, "SPANDREL_CONNECTIONS_BURST", 5_000),
         ),
         integrations=IntegrationSettings(
             kms_key_id=env.get("SPANDREL_KMS_KEY_ID") or None,
