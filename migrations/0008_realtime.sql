@@ -168,3 +168,104 @@ BEGIN
     RETURN v_total;
 END
 $$;
+
+-- Pump -----------------------------------------------------------------------------------------------------------------
+-- A pump holds a connection by a lease while it posts, so no transaction is open meanwhile. What frees one from a pump that died
+-- is time. Rows are locked in the order of their ids, for as long as one statement takes.
+
+ALTER TABLE connections
+    ADD COLUMN lease_owner uuid,
+    ADD COLUMN lease_until timestamptz;
+ALTER TABLE connections SET (fillfactor = 70);  -- room for the updates that every pass makes
+CREATE INDEX connections_by_expiry ON connections (expires_at);
+
+-- The ids of a user's connections that have caught up with their feed: whom the pieces of an answer are streamed to.
+CREATE FUNCTION live_connections(p_user_id text) RETURNS text[]
+    LANGUAGE sql STABLE
+    RETURN ARRAY(SELECT id FROM connections WHERE user_id = p_user_id AND live AND expires_at > now() ORDER BY id);
+
+-- Takes the users' connections that something is to be sent to, for `p_owner`. Those that another pump holds, or that wait after a
+-- fault, are left out. `head`: the newest seq of the user's feed.
+--
+-- The lock comes first and is waited for: a pump that lets go at this moment has looked for news under the same lock. Either it
+-- saw what we were told of, or we find the connection free.
+CREATE FUNCTION claim_connections(p_user_ids text[], p_owner uuid, p_lease_seconds integer, p_limit integer) RETURNS TABLE (
+    id text, user_id text, delivered_seq bigint, live boolean, failures integer, head bigint
+)
+    LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM set_config('synchronous_commit', 'off', true);  -- a cursor lost with the server only means sending again
+    PERFORM FROM connections c WHERE c.user_id = ANY (p_user_ids) AND c.delivered_seq IS NOT NULL ORDER BY c.id FOR NO KEY UPDATE;
+    RETURN QUERY
+        UPDATE connections c SET lease_owner = p_owner, lease_until = clock_timestamp() + make_interval(secs => p_lease_seconds)
+        FROM event_counters e
+        WHERE e.user_id = c.user_id AND c.id IN (
+            SELECT f.id FROM connections f JOIN event_counters n USING (user_id)
+            WHERE f.user_id = ANY (p_user_ids) AND f.delivered_seq IS NOT NULL AND f.expires_at > now()
+              AND (f.lease_until IS NULL OR f.lease_until < clock_timestamp())
+              AND (f.retry_at IS NULL OR f.retry_at <= clock_timestamp())
+              AND (NOT f.live OR f.delivered_seq < n.seq)
+            LIMIT p_limit)
+        RETURNING c.id, c.user_id, c.delivered_seq, c.live, c.failures, e.seq;
+END
+$$;
+
+-- Writes down how far connections came and lets go of those that have caught up or must wait. Each of `p_results` is
+-- {id, from_seq, was_live, seq, live, failures, retry_seconds}; a cursor that its client has set anew meanwhile is not touched.
+-- `p_gone` are closed for good. `p_let_go`: whatever is left to send.
+-- A row for each that is still the caller's: `held` says that there is more to send and it was not let go; `behind` that there is
+-- more to send.
+CREATE FUNCTION settle_connections(
+    p_owner uuid, p_lease_seconds integer, p_results jsonb, p_gone text[], p_let_go boolean
+) RETURNS TABLE (
+    id text, user_id text, delivered_seq bigint, live boolean, failures integer, head bigint, held boolean, behind boolean
+)
+    LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    v_ids text[] := ARRAY(SELECT r ->> 'id' FROM jsonb_array_elements(p_results) r);
+BEGIN
+    PERFORM set_config('synchronous_commit', 'off', true);
+    PERFORM FROM connections c WHERE c.id = ANY (v_ids || p_gone) ORDER BY c.id FOR NO KEY UPDATE;
+    IF p_gone <> '{}' THEN
+        PERFORM forget_connections(p_gone);
+    END IF;
+    UPDATE connections c SET delivered_seq = r.seq, live = r.live, failures = r.failures,
+        retry_at = clock_timestamp() + make_interval(secs => r.retry_seconds)
+    FROM jsonb_to_recordset(p_results) AS r (id text, from_seq bigint, was_live boolean, seq bigint, live boolean, failures integer,
+                                             retry_seconds float)
+    WHERE c.id = r.id AND c.lease_owner = p_owner AND c.delivered_seq = r.from_seq AND c.live = r.was_live;
+    -- A statement of its own sees what was committed until the rows were locked: this is the look before letting go.
+    RETURN QUERY
+        UPDATE connections c SET
+            lease_owner = CASE WHEN n.held THEN p_owner END,
+            lease_until = CASE WHEN n.held THEN clock_timestamp() + make_interval(secs => p_lease_seconds) END
+        FROM (SELECT f.id, e.seq, NOT f.live OR f.delivered_seq < e.seq AS behind,
+                     NOT p_let_go AND f.retry_at IS NULL AND (NOT f.live OR f.delivered_seq < e.seq) AS held
+              FROM connections f JOIN event_counters e USING (user_id) WHERE f.id = ANY (v_ids)) n
+        WHERE c.id = n.id AND c.lease_owner = p_owner
+        RETURNING c.id, c.user_id, c.delivered_seq, c.live, c.failures, n.seq, n.held, n.behind;
+END
+$$;
+
+-- Deletes connections that are closed. Deleting one counts it out of its user's counter, which others hold until they commit, several
+-- at a time even: one that is not free now is not waited for, or both might wait for ever. What stays is past its time, is
+-- not sent anything and goes the next time. How many went.
+CREATE FUNCTION forget_connections(p_ids text[]) RETURNS integer
+    LANGUAGE plpgsql AS $$
+DECLARE
+    v_count integer;
+BEGIN
+    PERFORM FROM connections c WHERE c.id = ANY (p_ids) ORDER BY c.id FOR UPDATE;  -- in the order of $disconnect: row, then counter
+    WITH free AS MATERIALIZED (
+        SELECT user_id FROM event_counters e
+        WHERE e.user_id IN (SELECT c.user_id FROM connections c WHERE c.id = ANY (p_ids))
+        FOR NO KEY UPDATE SKIP LOCKED)
+    DELETE FROM connections c USING free WHERE c.user_id = free.user_id AND c.id = ANY (p_ids);
+    GET DIAGNOSTICS v_count = ROW_COUNT;
+    UPDATE connections SET delivered_seq = NULL, live = false, lease_owner = NULL, lease_until = NULL, expires_at = least(expires_at, now())
+    WHERE id = ANY (p_ids);
+    RETURN v_count;
+END
+$$;

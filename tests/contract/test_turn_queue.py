@@ -59,7 +59,7 @@ def test_a_message_is_what_botocore_would_send(server: HttpServer, queue: SqsFif
 
 def test_the_connection_is_kept_and_made_anew_where_it_was_dropped(server: HttpServer, queue: SqsFifoQueue) -> None:
     queue.send(BODY, group="g", deduplication_id="1")
-    connection = queue._connection
+    connection = queue._messages._connection
     assert connection is not None
     assert connection.sock is not None
     connection.sock.shutdown(socket.SHUT_RDWR)  # as a load balancer hangs up on an idle client

@@ -42,6 +42,8 @@ MADE = (
     "actions",
     "history",
     "retention",
+    "pump",
+    "repair_feed",
 )
 
 

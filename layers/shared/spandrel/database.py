@@ -22,9 +22,11 @@ from psycopg.types.json import set_json_loads
 
 from spandrel import binary_copy
 from spandrel.errors import DatabaseUnavailableError, SchemaVersionError
+from spandrel.notices import HeardNews
 from spandrel.vectors import register_vector_dumpers
 
 if TYPE_CHECKING:
+    from spandrel.events.ports import News
     from spandrel.settings import DatabaseSettings
 
 SCHEMA_VERSION = 10
@@ -40,9 +42,18 @@ Parameters = Mapping[str, Any] | Sequence[Any] | None
 class Database:
     """One role's connection, made at first use, kept across invocations, replaced when it is found dropped."""
 
-    def __init__(self, settings: DatabaseSettings, role: str, token: Callable[[str], str] | None = None) -> None:
-        """`role`: the database user. `token`: makes an IAM password for it; None where the address needs none."""
+    def __init__(
+        self,
+        settings: DatabaseSettings,
+        role: str,
+        token: Callable[[str], str] | None = None,
+        news: Callable[[], News] | None = None,
+    ) -> None:
+        """`role`: the database user. `token`: makes an IAM password for it; None where the address needs none.
+        `news`: who is told, after a commit, which users it has news for.
+        """
         self._settings, self._role, self._token = settings, role, token
+        self._heard = HeardNews(news) if news is not None else None
         self._connection: psycopg.Connection[Any] | None = None
         self._schema_known = False
 
@@ -71,6 +82,8 @@ class Database:
         whose results are read afterwards only, two fewer.
         """
         connection = self._checkout()
+        if self._heard is not None:
+            self._heard.forget()
         tx = Transaction(connection, block)
         try:
             tx.begin(user_id, check_schema=not self._schema_known)
@@ -86,6 +99,8 @@ class Database:
         finally:
             if connection.closed or connection.broken:
                 self.close()
+        if self._heard is not None:
+            self._heard.tell()
 
     def close(self) -> None:
         if self._connection is not None:
@@ -119,6 +134,8 @@ class Database:
             **options,
         )
         register_vector_dumpers(connection)
+        if self._heard is not None:
+            connection.add_notice_handler(self._heard.listen)
         set_json_loads(msgspec.json.decode, connection)  # a search decodes attributes a hit
         return connection
 

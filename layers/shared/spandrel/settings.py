@@ -73,6 +73,7 @@ class RealtimeSettings(msgspec.Struct, frozen=True):
     """The live feed: the queue that says who has news, and the gateway's management API of connections.
 
     `websocket_url`: where clients connect. `event_days`: how long events are kept.
+    `rate` (messages a second) and `burst` are the account's quota there, which one process must not go beyond.
     """
 
     queue_url: str
@@ -81,6 +82,8 @@ class RealtimeSettings(msgspec.Struct, frozen=True):
     endpoint_url: str | None
     websocket_url: str = ""
     event_days: int = 30
+    rate: int = 10_000
+    burst: int = 5_000
 
 
 class IntegrationSettings(msgspec.Struct, frozen=True):
@@ -140,6 +143,8 @@ def load(env: Mapping[str, str] | None = None) -> Settings:
             endpoint_url=env.get("AWS_ENDPOINT_URL") or None,
             websocket_url=env.get("SPANDREL_WEBSOCKET_URL", ""),
             event_days=_number(env, "SPANDREL_EVENT_DAYS", 30),
+            rate=_number(env, "SPANDREL_CONNECTIONS_RATE", 10_000),
+            burst=_number(env, "SPANDREL_CONNECTIONS_BURST", 5_000),
         ),
         integrations=IntegrationSettings(
             kms_key_id=env.get("SPANDREL_KMS_KEY_ID") or None,

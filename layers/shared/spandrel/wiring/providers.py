@@ -9,6 +9,7 @@ from spandrel.database import Database
 from spandrel.settings import Settings, load
 
 if TYPE_CHECKING:
+    from spandrel.adapters.sqs_news import SqsNews
     from spandrel.chat.ports import ChatModel
     from spandrel.knowledge.ports import Embedder, ObjectStore, Queue
     from spandrel.sessions.ports import TurnQueue
@@ -21,12 +22,19 @@ def settings() -> Settings:
 
 @lru_cache(maxsize=2)
 def database(role: str) -> Database:
-    found = settings().database
+    found, told = settings().database, news if settings().realtime.queue_url else None
     if found.url is not None:
-        return Database(found, role)
+        return Database(found, role, news=told)
     from spandrel.adapters.rds import iam_token
 
-    return Database(found, role, lambda user: iam_token(found, user))
+    return Database(found, role, lambda user: iam_token(found, user), told)
+
+
+@lru_cache(maxsize=1)
+def news() -> SqsNews:
+    from spandrel.adapters.sqs_news import SqsNews
+
+    return SqsNews(settings().realtime)
 
 
 @lru_cache(maxsize=1)
