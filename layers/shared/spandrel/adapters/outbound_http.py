@@ -95,7 +95,8 @@ class Transport(httpx2.AsyncBaseTransport):
         return httpx2.Response(answer.status, headers=answer.headers, stream=answer.stream)  # type: ignore[arg-type]
 
     def _broken(self) -> Fault:
-        if self._backend.latest is not None and self._backend.latest.ended:
+        latest = self._backend.latest
+        if latest is not None and latest.ended and latest.began in (b"", b"HTTP/"):
             return Fault(Reason.CONNECTION, "The server closed the connection before its answer was whole.")
         return Fault(Reason.NOT_MCP, "What answers at this address does not speak HTTP.")
 

@@ -17,7 +17,7 @@ import httpcore2
 
 from spandrel.adapters import outbound_tls
 from spandrel.adapters.outbound_faults import Fault, Journal, Policy
-from spandrel.integrations.models import Reason
+from spandrel.integrations.models import Reason, TlsEvidence
 from spandrel.outbound.addresses import LOOPBACK, ip_allowed
 
 MAX_ADDRESSES = 4
@@ -128,7 +128,7 @@ class Stream(httpcore2.AsyncNetworkStream):
     def __init__(self, dialled: socket.socket, journal: Journal, host: str, address: tuple[str, int]) -> None:
         self._socket, self._journal, self._host, self._address = dialled, journal, host, address
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
-        self.ended = False
+        self.began, self.ended = b"", False
 
     async def _opened(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         if self._streams is None:
@@ -161,7 +161,7 @@ class Stream(httpcore2.AsyncNetworkStream):
         except OSError as error:
             told = "The server broke the connection off."
             raise self._journal.fail(Fault(Reason.CONNECTION, told)) from error
-        self.ended = not found
+        self.began, self.ended = self.began or found[:5], not found
         return found
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
@@ -184,14 +184,14 @@ class Stream(httpcore2.AsyncNetworkStream):
         return None
 
 
-async def _read_certificate(address: tuple[str, int], host: str) -> Any:
+async def _read_certificate(address: tuple[str, int], host: str) -> TlsEvidence | None:
     """A second handshake with the same address, which sends nothing and looks only at what the server shows."""
-    writer = None
     with suppress(OSError, EOFError):
         async with asyncio.timeout(EVIDENCE_SECONDS):
+            blind = outbound_tls.blind_context()
             dialled = await _dial(*address, None)
-            _, writer = await asyncio.open_connection(
-                sock=dialled, ssl=outbound_tls.blind_context(), server_hostname=host
-            )
-            return outbound_tls.evidence(writer.get_extra_info("ssl_object"), verified=False)
+            _, writer = await asyncio.open_connection(sock=dialled, ssl=blind, server_hostname=host)
+            found = outbound_tls.evidence(writer.get_extra_info("ssl_object"), verified=False)
+            writer.transport.abort()
+            return found
     return None

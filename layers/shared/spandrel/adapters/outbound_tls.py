@@ -34,7 +34,7 @@ def context(ca_certificate: str | None = None) -> ssl.SSLContext:
     if ca_certificate is not None:
         try:
             made.load_verify_locations(cadata=ca_certificate)
-        except (ssl.SSLError, ValueError):
+        except (ssl.SSLError, ValueError, TypeError):
             raise Fault(Reason.TLS, "The private CA certificate cannot be read. Give it in PEM form.") from None
     return made
 
