@@ -81,7 +81,7 @@ class McpTransport(Transport):
             case HeaderAuth(name=name, value=value):
                 self._put(request, name, value)
             case OAuthClientCredentials() as auth:
-                self._vet(str(request.url))
+                self.vet(str(request.url))
                 try:
                     got = await self._tokens.token(self._target.url, auth, self._context, hint=hint, refused=refused)
                 except Fault as fault:
@@ -116,6 +116,7 @@ async def connected(
     except Fault as fault:
         raise journal.fail(fault) from None
     transport = McpTransport(target, journal, policy, tokens, context, limit)
+    transport.vet(target.url)
     ours = {"accept-encoding": "identity", "user-agent": f"spandrel/{spandrel.__version__}"}
 
     def made(

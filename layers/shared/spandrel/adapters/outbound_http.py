@@ -50,7 +50,7 @@ class Transport(httpx2.AsyncBaseTransport):
         )
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        self._vet(str(request.url))
+        self.vet(str(request.url))
         response = await self._send(request)
         if response.has_redirect_location:
             self._redirected(request, response.headers["location"])
@@ -70,7 +70,8 @@ class Transport(httpx2.AsyncBaseTransport):
             response.status_code, headers=response.headers, stream=_Body(body, response), request=request
         )
 
-    def _vet(self, url: str) -> None:
+    def vet(self, url: str) -> None:
+        """Before anything else looks at `url`: two parsers may read one text differently. Raises `Fault`."""
         try:
             vet(url, allow_loopback=self._policy.allow_loopback)
         except AddressForbiddenError as error:
@@ -187,8 +188,6 @@ async def fetch(
     transport = Transport(Journal(), policy, context, limit)
     asked = {"accept": "application/json", "accept-encoding": "identity"} | (headers or {})
     async with httpx2.AsyncClient(transport=transport, trust_env=False, timeout=None, headers=asked) as client:
-        try:
-            answer = await client.request(method, url, data=form, follow_redirects=False)
-        except httpx2.InvalidURL as error:
-            raise Fault(Reason.ADDRESS_FORBIDDEN, "This is not a URL.") from error
+        transport.vet(url)
+        answer = await client.request(method, url, data=form, follow_redirects=False)
         return Answer(answer.status_code, answer.headers, answer.content)
