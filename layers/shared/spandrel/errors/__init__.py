@@ -39,6 +39,13 @@ from spandrel.errors.realtime import (
     TicketInvalidError as TicketInvalidError,
     UnknownActionError as UnknownActionError,
 )
+from spandrel.errors.outbound import (
+    AddressForbiddenError as AddressForbiddenError,
+    RegistryUnavailableError as RegistryUnavailableError,
+    SecretsUnavailableError as SecretsUnavailableError,
+    SecretUnreadableError as SecretUnreadableError,
+    ToolCallError as ToolCallError,
+)
 
 
 class InvalidRequestError(SpandrelError):
