@@ -74,9 +74,7 @@ def test_types_are_names_or_beginnings(kb: KnowledgeBase, feed: History) -> None
     assert feed.page(ADA, 0, ["document.*"], 2).next_after_seq == 2
 
 
-def test_a_rare_type_costs_a_window_a_look(
-    kb: KnowledgeBase, feed: History, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_rare_type_costs_a_window_a_look(kb: KnowledgeBase, feed: History, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "WINDOW", 4)
     tell(kb, *["common.thing"] * 9, "rare.thing")
     page = feed.page(ADA, 0, ["rare.thing"], 10)

@@ -250,9 +250,7 @@ def test_a_message_of_the_limit_is_taken(ada: Client) -> None:
     assert ada.send(text + " " * (LIMIT - len(text) + 1))["code"] == "message_too_large"
 
 
-def test_a_fault_of_the_database_is_told_and_the_connection_lives(
-    ada: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_fault_of_the_database_is_told_and_the_connection_lives(ada: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as broken:
         broken.setattr(wiring.actions().database, "_checkout", unavailable)
         answer = ada.say(action="ping", request_id="r")

@@ -58,4 +58,6 @@ def read(message: bytes) -> Request:
         return Request("unknown", None, InvalidRequestError("A message is a JSON object with an `action`."))
     name, request_id = content.get("action"), content.get("request_id")
     known = isinstance(request_id, str) and 0 < len(request_id) <= MAX_REQUEST_ID
-    return Request(name if isinstance(name, str) and name in ACTIONS else "unknown", request_id if known else None, content)
+    return Request(
+        name if isinstance(name, str) and name in ACTIONS else "unknown", request_id if known else None, content
+    )
