@@ -87,7 +87,7 @@ def test_only_wiring_knows_the_adapters() -> None:
         for module, imported in imports_of("spandrel")
         if below(imported, "spandrel.adapters") and not below(module, "spandrel.adapters")
     }
-    assert outside == {"spandrel.wiring.providers", "spandrel.wiring.administrator"}
+    assert outside == {"spandrel.wiring.providers", "spandrel.wiring.administrator", "spandrel.wiring.realtime"}
 
 
 def test_only_functions_know_wiring() -> None:

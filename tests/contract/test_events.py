@@ -17,7 +17,10 @@ SQL = sorted([*(ROOT / "migrations").glob("*.sql"), *(ROOT / "layers").rglob("qu
 TYPE = re.compile(r"'([a-z]+\.[a-z_]+)'")
 COMPUTED = {
     "'document.' || %(stage)s": {"document.chunking", "document.embedding"},
-    "'session.' || new.status": {f"session.{s}" for s in ("active", "paused", "completed", "failed", "cancelled", "expired")},
+    "'session.' || new.status": {
+        "session.active", "session.paused", "session.completed", "session.failed", "session.cancelled",
+        "session.expired",
+    },
     "'turn.' || p_status": {"turn.failed", "turn.cancelled"},
     "'turn.' || CASE WHEN outcome = 'queued' THEN 'retrying' ELSE outcome END": {
         "turn.retrying", "turn.failed", "turn.cancelled",

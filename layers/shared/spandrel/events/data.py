@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 
 
 class Data(msgspec.Struct, frozen=True, kw_only=True):
@@ -160,7 +160,7 @@ class ApprovalRequested(Data, frozen=True, kw_only=True):
     integration: str
     tool: str
     arguments: dict[str, Any]
-    expires_at: datetime
+    expires_at: Annotated[datetime, Meta(tz=True)]
 
 
 class ApprovalDecided(Data, frozen=True, kw_only=True):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Annotated
 from uuid import UUID
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 
 from spandrel.events.data import Data
 
@@ -47,13 +48,13 @@ class IntegrationTlsExpiring(Data, frozen=True, kw_only=True):
     """The certificate of the chain that ends first."""
 
     days_left: int
-    not_after: datetime
+    not_after: Annotated[datetime, Meta(tz=True)]
     subject: str
     sha256: str
 
 
 class IntegrationMaintenance(Data, frozen=True, kw_only=True):
-    until: datetime | UnsetType = UNSET
+    until: Annotated[datetime, Meta(tz=True)] | UnsetType = UNSET
 
 
 class ToolFound(Data, frozen=True, kw_only=True):

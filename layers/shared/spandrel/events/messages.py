@@ -16,7 +16,7 @@ RequestId = Annotated[str, Meta(min_length=1, max_length=128, description="Of yo
 Seq = Annotated[int, Meta(ge=0, le=MAX_SEQ)]
 Text = Annotated[str, Meta(min_length=1, max_length=100_000, pattern=r"^[^\u0000]*[^\s\u0000][^\u0000]*$")]
 ClientMessageId = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[\x21-\x7e]+$")]
-TurnStatus = Literal["queued", "running", "completed", "failed", "cancelled"]
+TurnStatus = Literal["queued", "running", "waiting", "completed", "failed", "cancelled"]
 
 
 class Action(msgspec.Struct, frozen=True, kw_only=True, tag_field="action", forbid_unknown_fields=True):
