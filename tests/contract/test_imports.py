@@ -9,11 +9,14 @@ import struct
 import subprocess
 import sys
 from typing import Any
+from uuid import uuid4
 
+from spandrel.events.tickets import Tickets
 from tests.support.chat_provider import Answer, ChatProvider
 from tests.support.events import http_event
 from tests.support.http_server import HttpServer, Received, Reply
-from tests.support.knowledge import KnowledgeBase
+from tests.support.knowledge import ADA, KnowledgeBase
+from tests.support.realtime import sample
 
 # Powertools' logger imports the bare `botocore` package, which is a file of constants; its session is what costs.
 HEAVY = {
@@ -108,6 +111,14 @@ print(json.dumps(steps))
 
 def test_the_ingest_loads_its_parsers_with_the_first_document() -> None:
     assert loaded("document_ingest", [], {}) == [set()]
+
+
+def test_the_websocket_routes_load_nothing_heavy(kb: KnowledgeBase) -> None:
+    ticket = Tickets(kb.app, "").issue(ADA).ticket
+    connect = sample("connect", "c") | {"queryStringParameters": {"ticket": ticket}}
+    send = {"action": "send_message", "session_id": str(uuid4()), "client_message_id": "1", "text": "Hi"}
+    events = [connect, sample("message", "c"), sample("message", "c") | {"body": json.dumps(send)}]
+    assert loaded("realtime", [*events, sample("disconnect", "c")], {"SPANDREL_DATABASE_URL": kb.url}) == [set()] * 5
 
 
 def test_the_schema_function_loads_nothing_heavy() -> None:

@@ -53,7 +53,7 @@ class HttpServer:
                 self.end_headers()
                 self.wfile.write(reply.body)
 
-            do_GET = do_POST = do_PUT = _serve  # noqa: N815 - the names are the library's
+            do_GET = do_POST = do_PUT = do_DELETE = _serve  # noqa: N815 - the names are the library's
 
             def log_message(self, format: str, *args: Any) -> None:
                 pass

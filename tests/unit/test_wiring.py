@@ -128,6 +128,12 @@ def test_every_use_case_is_made_once_and_opens_nothing(aws: pytest.MonkeyPatch) 
         wiring.prices,
         wiring.budgets,
         wiring.reports,
+        wiring.tickets,
+        wiring.connections,
+        wiring.actions,
+        wiring.history,
+        wiring.retention,
+        wiring.realtime.farewell,
     ):
         assert make() is make()
 
@@ -137,5 +143,7 @@ def test_users_requests_and_jobs_have_roles_of_their_own(aws: pytest.MonkeyPatch
     assert [wiring.budgets().database, wiring.reports().database] == [app] * 2
     assert [wiring.search().database, wiring.collections().database, wiring.documents().database] == [app] * 3
     assert [wiring.begin_session().database, wiring.sessions().database, wiring.run_turn().database] == [app] * 3
+    assert [wiring.tickets().database, wiring.connections().database, wiring.actions().database] == [app] * 3
+    assert [wiring.history().database, wiring.retention().database] == [app, system]
     assert wiring.session_upkeep().database is system
     assert [wiring.ingest().database, wiring.purge().database, wiring.upkeep().database] == [system] * 3
