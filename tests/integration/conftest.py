@@ -35,6 +35,7 @@ MADE = (
     "templates",
     "schema_resource",
     "templates",
+    "news",
     "pump",
     "repair_feed",
 )
