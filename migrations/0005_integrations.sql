@@ -18,6 +18,7 @@ CREATE TABLE integrations (
 );
 
 -- `capabilities`: what the tool serves, as templates ask for it (calendar.read). `held`: its schema changed and waits for review.
+-- `policy`: `always`: called without asking; `ask`: a turn waits for its user's word; `never`: not offered to a model at all.
 CREATE TABLE integration_tools (
     integration_id uuid NOT NULL REFERENCES integrations (id) ON DELETE CASCADE,
     name           text NOT NULL CHECK (length(name) BETWEEN 1 AND 128),
@@ -27,6 +28,7 @@ CREATE TABLE integration_tools (
     schema_hash    bytea NOT NULL DEFAULT '',
     capabilities   text[] NOT NULL DEFAULT '{}',
     status         text NOT NULL DEFAULT 'active' CHECK (status IN ('active', 'held', 'removed')),
+    policy         text NOT NULL DEFAULT 'ask' CHECK (policy IN ('always', 'ask', 'never')),
     updated_at     timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (integration_id, name)
 );

@@ -125,17 +125,22 @@ CREATE TABLE session_checkpoints (
     FOREIGN KEY (session_id, user_id) REFERENCES agent_sessions (id, user_id) ON DELETE CASCADE
 );
 
--- `input` is what the user wrote, kept here until it stands on the branch as a message; `partial` the answer so far.
+-- `input` is what the user wrote, kept here until it stands on the branch as a message; `partial` the answer so far; `said` the
+-- messages that are not to be said again, whoever goes on with the turn: what tools were called and what they answered.
+-- `waiting`: for a person's word on a tool call; `waits` counts how often.
 CREATE TABLE turns (
     id                uuid PRIMARY KEY,
     user_id           text NOT NULL,
     session_id        uuid NOT NULL,
     number            integer NOT NULL,
     kind              text NOT NULL CHECK (kind IN ('message', 'auto')),
-    status            text NOT NULL DEFAULT 'queued' CHECK (status IN ('queued', 'running', 'completed', 'failed', 'cancelled')),
+    status            text NOT NULL DEFAULT 'queued' CHECK (status IN
+                      ('queued', 'running', 'waiting', 'completed', 'failed', 'cancelled')),
     client_message_id text CHECK (length(client_message_id) BETWEEN 1 AND 255),
     input             text,
     partial           text,
+    said              jsonb,
+    waits             integer NOT NULL DEFAULT 0,
     branch_id         uuid,              -- where it stands once it is completed
     ordinal           integer,           -- of the last message before it
     attempt           integer NOT NULL DEFAULT 0,
@@ -151,7 +156,7 @@ CREATE TABLE turns (
     UNIQUE (session_id, client_message_id),
     FOREIGN KEY (session_id, user_id) REFERENCES agent_sessions (id, user_id) ON DELETE CASCADE
 );
-CREATE INDEX turns_unfinished ON turns (session_id, number) WHERE status IN ('queued', 'running');
+CREATE INDEX turns_unfinished ON turns (session_id, number) WHERE status IN ('queued', 'running', 'waiting');
 
 CALL protect_user_table('conversations');
 CALL protect_user_table('agent_sessions');
@@ -233,7 +238,7 @@ CREATE FUNCTION matching_tools(p_wanted text[]) RETURNS jsonb
     LANGUAGE sql STABLE AS $$
     SELECT coalesce(jsonb_agg(jsonb_build_object(
                'integration_id', i.id, 'integration', i.slug, 'enabled', i.enabled, 'integration_status', i.status,
-               'reason', i.reason, 'name', t.name, 'status', t.status, 'capabilities', t.capabilities,
+               'reason', i.reason, 'name', t.name, 'status', t.status, 'policy', t.policy, 'capabilities', t.capabilities,
                'description', t.description, 'parameters', t.input_schema) ORDER BY i.slug, t.name), '[]')
     FROM integrations i
     JOIN integration_tools t ON t.integration_id = i.id
@@ -365,7 +370,8 @@ END
 $$;
 
 -- Takes a turn for `p_owner` and gives what it is worked on with, as JSON text. `outcome`: claimed; done (nothing is left to do);
--- busy (another worker holds it, or an earlier turn of the session is not finished); paused (it waits with its session); budget
+-- busy (another worker holds it, or an earlier turn of the session is not finished); paused (it waits with its session); waiting (an
+-- earlier turn waits for a person's word, and is sent on with those behind it); budget
 -- (it failed: a budget is used up).
 --
 -- The claim's commit waits for no disk. Were it lost with the server, the turn would be in line again and its worker told so.
@@ -385,6 +391,8 @@ BEGIN
         WHEN t.id IS NULL OR t.status NOT IN ('queued', 'running') OR s.status NOT IN ('active', 'paused') THEN 'done'
         WHEN s.status = 'paused' THEN 'paused'
         WHEN t.status = 'running' AND t.lease_until > now() THEN 'busy'
+        WHEN EXISTS (SELECT FROM turns e WHERE e.session_id = t.session_id AND e.number < t.number
+                     AND e.status = 'waiting') THEN 'waiting'
         WHEN EXISTS (SELECT FROM turns e WHERE e.session_id = t.session_id AND e.number < t.number
                      AND e.status IN ('queued', 'running')) THEN 'busy'
         ELSE 'claimed' END;
@@ -411,6 +419,7 @@ BEGIN
     work := json_build_object(
         'number', t.number, 'kind', t.kind, 'input', t.input, 'attempt', t.attempt, 'model', s.model, 'config', s.config,
         'prompt', s.prompt, 'knowledge', s.knowledge, 'ordinal', s.ordinal, 'wanted', s.capabilities -> 'wanted',
+        'said', coalesce(t.said, '[]'), 'decisions', CASE WHEN t.waits > 0 THEN turn_decisions(t.id) ELSE '{}' END,
         'summary', CASE WHEN v_summary.ordinal IS NOT NULL
                         THEN json_build_object('ordinal', v_summary.ordinal, 'content', v_summary.content) END,
         'tools', CASE WHEN s.capabilities -> 'wanted' = '[]' THEN '[]'
@@ -446,8 +455,8 @@ DECLARE
 BEGIN
     SELECT * INTO t FROM turns WHERE id = p_turn_id;
     SELECT * INTO s FROM agent_sessions WHERE id = t.session_id FOR NO KEY UPDATE;
-    UPDATE turns SET status = 'completed', finished_at = now(), input = NULL, partial = NULL, lease_owner = NULL, lease_until = NULL,
-        branch_id = s.branch_id, ordinal = s.ordinal
+    UPDATE turns SET status = 'completed', finished_at = now(), input = NULL, partial = NULL, said = NULL, lease_owner = NULL,
+        lease_until = NULL, branch_id = s.branch_id, ordinal = s.ordinal
     WHERE id = p_turn_id AND lease_owner = p_owner AND status = 'running';
     IF NOT FOUND THEN
         RETURN false;
@@ -536,7 +545,7 @@ BEGIN
         WHERE turns.status = 'running' AND turns.lease_until < now()
         ORDER BY turns.lease_until LIMIT p_limit FOR UPDATE OF s SKIP LOCKED
     LOOP
-        outcome := CASE WHEN t.cancel_requested THEN 'cancelled' WHEN t.attempt < p_attempts THEN 'queued' ELSE 'failed' END;
+        outcome := CASE WHEN t.cancel_requested THEN 'cancelled' WHEN t.attempt - t.waits < p_attempts THEN 'queued' ELSE 'failed' END;
         UPDATE turns SET status = outcome, lease_owner = NULL, lease_until = NULL,
             queued_at = CASE WHEN outcome = 'queued' THEN now() ELSE queued_at END,
             finished_at = CASE WHEN outcome <> 'queued' THEN now() END,
@@ -553,6 +562,8 @@ BEGIN
         UPDATE turns SET queued_at = now()
         WHERE turns.id IN (SELECT q.id FROM turns q JOIN agent_sessions s ON s.id = q.session_id
                            WHERE q.status = 'queued' AND q.queued_at < now() - interval '1 minute' AND s.status = 'active'
+                             AND NOT EXISTS (SELECT FROM turns e WHERE e.session_id = q.session_id AND e.number < q.number
+                                             AND e.status = 'waiting')
                            ORDER BY q.queued_at LIMIT p_limit FOR UPDATE OF q SKIP LOCKED)
         RETURNING turns.id, turns.user_id, turns.session_id, turns.attempt, 'queued';
 END
@@ -575,7 +586,7 @@ BEGIN
         UPDATE turns SET cancel_requested = true WHERE session_id = p_session_id AND status = 'running';
         FOR t IN UPDATE turns SET status = 'cancelled', finished_at = now(), error_code = 'session_ended',
                      error_message = 'Its session ended before it was worked on.'
-                 WHERE session_id = p_session_id AND status = 'queued' RETURNING * LOOP
+                 WHERE session_id = p_session_id AND status IN ('queued', 'waiting') RETURNING * LOOP
             PERFORM append_event(t.user_id, 'turn.cancelled', 'turns/' || t.id,
                 jsonb_build_object('session_id', t.session_id, 'number', t.number, 'code', 'session_ended'));
         END LOOP;
@@ -623,8 +634,8 @@ BEGIN
         RAISE EXCEPTION 'A session that is % cannot go back. Fork it instead.', s.status
             USING ERRCODE = 'SP003', DETAIL = legal_moves(s.status);
     END IF;
-    IF EXISTS (SELECT FROM turns WHERE session_id = p_session_id AND status IN ('queued', 'running')) THEN
-        RAISE EXCEPTION 'A turn is queued or running. Wait for it or cancel it.'
+    IF EXISTS (SELECT FROM turns WHERE session_id = p_session_id AND status IN ('queued', 'running', 'waiting')) THEN
+        RAISE EXCEPTION 'A turn is queued, running or waiting. Wait for it or cancel it.'
             USING ERRCODE = 'SP003', DETAIL = legal_moves(s.status);
     END IF;
     INSERT INTO branches (id, user_id, session_id, parent_id, parent_ordinal)

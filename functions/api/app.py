@@ -12,10 +12,32 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from functions.api.openapi import build_openapi
-from functions.api.routes import collections, conversations, documents, health, sessions, templates, turns, usage
+from functions.api.routes import (
+    approvals,
+    collections,
+    conversations,
+    documents,
+    health,
+    sessions,
+    templates,
+    turns,
+    usage,
+)
 from spandrel import __version__
 from spandrel.errors import InvalidJsonError, InvalidRequestError, NotFoundError, SpandrelError, problem
 from spandrel.observability import logger
+
+ROUTES = (
+    approvals,
+    collections,
+    conversations,
+    documents,
+    health,
+    sessions,
+    templates,
+    turns,
+    usage,
+)  # fmt: skip
 
 
 class MethodNotAllowedError(SpandrelError):
@@ -95,7 +117,7 @@ def build_app() -> FastAPI:
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _unforeseen)
-    for module in (collections, conversations, documents, health, sessions, templates, turns, usage):
+    for module in ROUTES:
         app.include_router(module.router, prefix="/v1")
     app.include_router(templates.checks, prefix="/v1")
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, Field
 
 from functions.api.schemas import Body, Name, storable_text
-from spandrel.sessions.models import Checkpoint, Conversation, SaidMessage, Session, StatusChange, Turn
+from spandrel.sessions.models import Checkpoint, Conversation, SaidMessage, Session, StatusChange, ToolApproval, Turn
 
 MAX_TEXT = 100_000
 
@@ -68,6 +68,18 @@ class ChangeConversation(Body):
 
     title: Name | None = None
     archived: bool | None = None
+
+
+class DecideApproval(Body):
+    """`remember`: the same for every later call of the tool; its policy becomes `always` or `never`."""
+
+    decision: Literal["approved", "denied"]
+    remember: bool = False
+
+
+class ApprovalPage(BaseModel):
+    items: list[ToolApproval]
+    next_cursor: str | None
 
 
 class SessionPage(BaseModel):

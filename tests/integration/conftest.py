@@ -28,6 +28,7 @@ MADE = (
     "begin_session",
     "sessions",
     "turns",
+    "approvals",
     "checkpoints",
     "conversations",
     "run_turn",

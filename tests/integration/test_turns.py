@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
@@ -10,6 +11,7 @@ import pytest
 
 from spandrel.chat.models import Completion, TokenUsage, ToolCall
 from spandrel.chat.store import NewMessage, TurnStore
+from spandrel.chat.tools import GUARD
 from spandrel.chat.turn import MAX_STEPS, TurnOutcome
 from spandrel.database import Database
 from spandrel.errors import (
@@ -25,7 +27,7 @@ from spandrel.errors import (
 from spandrel.prompts.prepare import User
 from spandrel.sessions.messages import TurnTask
 from tests.integration.test_sessions import CALENDAR, LIBRARIAN
-from tests.support.chat_fakes import BrokenOff
+from tests.support.chat_fakes import BrokenOff, FakeTools as Tools, WorkerDiedError
 from tests.support.flights import FlightCounter
 from tests.support.knowledge import ADA, BOB
 from tests.support.postgres import Cluster, settings_for
@@ -44,17 +46,6 @@ def asked_for(studio: Studio) -> list[tuple[str, str]]:
 
 def calls(name: str, **arguments: Any) -> Completion:
     return Completion("", (ToolCall("call_1", name, arguments),), TokenUsage(10, 0, 5), "tool_calls", "fake-model")
-
-
-class Tools:
-    """Answers with what it was called with."""
-
-    def __init__(self) -> None:
-        self.calls: list[tuple[str, str, str, dict[str, Any]]] = []
-
-    def call(self, user_id: str, integration: str, tool: str, arguments: dict[str, Any]) -> str:
-        self.calls.append((user_id, integration, tool, arguments))
-        return "Nothing on Monday."
 
 
 # -- the whole of it
@@ -315,13 +306,13 @@ def test_tools_are_called_and_their_results_read(studio: Studio) -> None:
     studio.model.then(calls("work__read_events", day="Monday"), "You are free.")
     assert studio.work(tools=tools) == [TurnOutcome.COMPLETED]
     assert tools.calls == [(ADA, "work", "read_events", {"day": "Monday"})]
-    assert [(message.role, message.content) for message in studio.messages(session.id)] == [
-        ("assistant", ""),
-        ("tool", "Nothing on Monday."),
-        ("assistant", "You are free."),
-    ]
+    called, told, answer = studio.messages(session.id)
+    assert [called.role, told.role, answer.role] == ["assistant", "tool", "assistant"]
+    assert (called.content, answer.content) == ("", "You are free.")
+    assert re.fullmatch(r"<<<([0-9a-f]{16})\nNothing on Monday\.\n\1>>>", told.content)
+    assert ("system", GUARD) in asked_for(studio)
     studio.say(session.id, "Sure?", "Yes.")
-    assert [message.role for message in studio.model.requests[-1].messages][2:] == [
+    assert [message.role for message in studio.model.requests[-1].messages][3:] == [
         "assistant",
         "tool",
         "assistant",
@@ -360,13 +351,54 @@ def test_a_tool_is_not_called_again_for_want_of_room(studio: Studio) -> None:
     studio.integration()
     tools = Tools()
     session = studio.begin(studio.template(CALENDAR), variables={"day": "Monday"})
-    studio.model.then(calls("work__read_events"), ContextTooLongError(), calls("work__read_events"), "Done.")
-    assert studio.work(tools=tools) == [TurnOutcome.FAILED]
+    studio.model.then(calls("work__read_events"), ContextTooLongError(), "Done.")
+    assert studio.work(tools=tools) == [TurnOutcome.COMPLETED]
     assert len(tools.calls) == 1
+    assert [message.role for message in studio.messages(session.id)] == ["assistant", "tool", "assistant"]
+
+
+def test_a_turn_that_is_tried_again_calls_no_tool_twice(studio: Studio) -> None:
+    studio.integration()
+    tools = Tools()
+    session = studio.begin(studio.template(CALENDAR), variables={"day": "Monday"})
+    studio.model.then(calls("work__read_events"), ModelRejectedError(), "Done.")
+    assert studio.work(tools=tools) == [TurnOutcome.FAILED]
     assert session.turn is not None
-    error = studio.turns.get(ADA, session.turn.id).error
-    assert error is not None
-    assert error.code == "context_too_long"
+    studio.turns.retry(ADA, session.turn.id)
+    assert studio.work(tools=tools) == [TurnOutcome.COMPLETED]
+    assert len(tools.calls) == 1
+    assert studio.said(session.id)[-1] == "Done."
+    assert studio.kb.one("SELECT said FROM turns") is None
+
+
+def test_what_a_dead_worker_called_is_not_called_again(studio: Studio) -> None:
+    """Nor is a call whose result was lost made under another key: its server can tell."""
+    studio.integration()
+    tools = Tools()
+    session = studio.begin(studio.template(CALENDAR), variables={"day": "Monday"})
+    both = (ToolCall("a", "work__read_events", {"day": "1"}), ToolCall("b", "work__read_events", {"day": "2"}))
+    studio.model.then(Completion("", both, TokenUsage(10, 0, 5), "tool_calls", "fake-model"))
+    tools.during = lambda: len(tools.calls) == 2 and tools.die()
+    with pytest.raises(WorkerDiedError):
+        studio.work(tools=tools)
+    studio.kb.rows("UPDATE turns SET lease_until = now() - interval '1 second'")
+    studio.upkeep.run()
+    studio.model.then("Done.")
+    tools.during = lambda: None
+    assert studio.work(tools=tools) == [TurnOutcome.COMPLETED]
+    assert [arguments["day"] for _, _, _, arguments in tools.calls] == ["1", "2", "2"]
+    assert session.turn is not None
+    assert tools.keys == [f"{session.turn.id}:a", f"{session.turn.id}:b", f"{session.turn.id}:b"]
+
+
+def test_calls_under_one_id_are_told_apart(studio: Studio) -> None:
+    """Some servers number the calls of each answer anew."""
+    studio.integration()
+    tools = Tools()
+    studio.begin(studio.template(CALENDAR), variables={"day": "Monday"})
+    studio.model.then(calls("work__read_events"), calls("work__read_events"), "Done.")
+    assert studio.work(tools=tools) == [TurnOutcome.COMPLETED]
+    assert len(set(tools.keys)) == 2
 
 
 def test_a_tool_that_went_away_is_not_offered_and_the_model_is_told(studio: Studio) -> None:

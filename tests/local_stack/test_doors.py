@@ -10,7 +10,9 @@ from uuid import uuid4
 
 import pytest
 
+from spandrel.ids import uuid7
 from tests.support.stack_user import StackUser, rows, until
+from tests.support.studio import PENDING_APPROVAL
 
 SECRET = "cachalot"
 
@@ -27,6 +29,7 @@ class Owned:
     session: str
     conversation: str
     turn: str
+    approval: str
 
     def place(self, name: str, path: str) -> str:
         """`path` with what is Ada's in the place of its parameters."""
@@ -37,6 +40,7 @@ class Owned:
             session_id=self.session,
             conversation_id=self.conversation,
             turn_id=self.turn,
+            approval_id=self.approval,
             version="1",
             label="canary",
             number="1",
@@ -58,7 +62,10 @@ def ada(stack) -> Owned:
     turn = user.call("POST", f"/v1/sessions/{session['id']}/turns", ask, status=202)["id"]
     until(lambda: user.call("GET", f"/v1/turns/{turn}")["status"] == "completed", what="the turn")
     user.call("PUT", "/v1/budgets/total", {"stop_at": "9"})
-    ids = (template, session["id"], session["conversation_id"], turn)
+    [mine] = rows(stack, "SELECT user_id FROM turns WHERE id = %s", turn)
+    question = (uuid7(), mine["user_id"], session["id"], turn, json.dumps({"what": SECRET}))
+    [approval] = rows(stack, PENDING_APPROVAL, *question)
+    ids = (template, session["id"], session["conversation_id"], turn, str(approval["id"]))
     return Owned(user, collection, document["id"], failed["id"], *ids)
 
 
@@ -130,6 +137,9 @@ CASES: dict[str, tuple[str, list[dict[str, Any]]]] = {
     "cancel_turn": ("foreign", [{}]),
     "retry_turn": ("foreign", [{}]),
     "regenerate_turn": ("foreign", [{}]),
+    "list_tool_approvals": ("empty", [{}, {"?": "session_id=<session>"}]),
+    "get_tool_approval": ("foreign", [{}]),
+    "decide_tool_approval": ("foreign", [{"decision": "approved"}]),
     "list_conversations": ("empty", [{}, {"?": f"search={SECRET}"}]),
     "get_conversation": ("foreign", [{}]),
     "change_conversation": ("foreign", [{"title": "mine"}]),
@@ -261,7 +271,15 @@ def _everything(ada: Owned) -> list[dict[str, Any]]:
     [row] = rows(ada.user.stack, "SELECT user_id FROM collections WHERE id = %s", ada.collection)
     tables = ("collections", "documents", "chunks", "chunk_embeddings", "chunk_codes", "chunk_terms", "events")
     tables += ("templates", "template_versions", "template_labels", "conversations", "agent_sessions", "branches")
-    tables += ("messages", "turns", "session_checkpoints", "session_status_changes", "usage_ledger", "budgets")
+    tables += (
+        "messages",
+        "turns",
+        "tool_approvals",
+        "session_checkpoints",
+        "session_status_changes",
+        "usage_ledger",
+        "budgets",
+    )
     query = " UNION ALL ".join(f"SELECT t::text AS row FROM {table} t WHERE user_id = %(user)s" for table in tables)
     import psycopg
 

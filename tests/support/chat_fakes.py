@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
+from typing import Any, NoReturn
 
 from spandrel.chat.models import ChatRequest, Completion, ModelConfig, TextDelta, TokenUsage, ToolCall
 from spandrel.errors import ModelUnavailableError
@@ -62,3 +63,28 @@ class FakeChatModel:
     def completion(self, text: str, *calls: ToolCall) -> Completion:
         usage = TokenUsage(10, 4, len(text.split()))
         return Completion(text, calls, usage, "tool_calls" if calls else "stop", self.model)
+
+
+class WorkerDiedError(BaseException):
+    """As if the process had ended: nothing catches it."""
+
+
+class FakeTools:
+    """Answers every call alike. `calls`: (user, integration, tool, arguments); `keys` their keys in the same order."""
+
+    def __init__(self, answer: str = "Nothing on Monday.") -> None:
+        self.answer = answer
+        self.calls: list[tuple[str, str, str, dict[str, Any]]] = []
+        self.keys: list[str] = []
+        self.during: Callable[[], object] = lambda: None
+
+    def call(
+        self, user_id: str, integration: str, tool: str, arguments: dict[str, Any], *, key: str, timeout: float
+    ) -> str:
+        self.calls.append((user_id, integration, tool, arguments))
+        self.keys.append(key)
+        self.during()
+        return self.answer
+
+    def die(self) -> NoReturn:
+        raise WorkerDiedError

@@ -98,6 +98,11 @@ class KnowledgeBase:
     def events(self, user: str = ADA) -> list[str]:
         return [row["type"] for row in self.rows("SELECT type FROM events WHERE user_id = %s ORDER BY seq", user)]
 
+    def event(self, type_: str, user: str = ADA) -> dict[str, Any]:
+        """The newest of its type."""
+        rows = self.rows("SELECT * FROM events WHERE user_id = %s AND type = %s ORDER BY seq DESC LIMIT 1", user, type_)
+        return rows[0]
+
     # -- doing
 
     def collection(self, user: str = ADA, name: str = "papers", **more: Any) -> Collection:

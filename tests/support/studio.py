@@ -10,9 +10,11 @@ import msgspec
 
 from spandrel.chat.ask import Invocation
 from spandrel.chat.turn import RunTurn, TurnOutcome
+from spandrel.ids import uuid7
 from spandrel.prompts.generate import GeneratePrompt
 from spandrel.prompts.models import PromptAnswer, PromptRequest, TemplateRef
 from spandrel.prompts.prepare import Prepare, User
+from spandrel.sessions.approvals import Approvals
 from spandrel.sessions.begin import BeginSession
 from spandrel.sessions.begin_models import SessionAnswer, SessionRequest
 from spandrel.sessions.checkpoints import Checkpoints
@@ -40,6 +42,10 @@ input:
 You greet {{name}}{{#if tone}} in a {{tone}} tone{{/if}}.
 """
 PRICES = '{"version": "test", "models": {"fake-model": {"input": "1", "output": "10"}}}'
+PENDING_APPROVAL = """
+    INSERT INTO tool_approvals (id, user_id, session_id, turn_id, call_id, integration, tool, arguments, expires_at)
+    VALUES (%s, %s, %s, %s, 'call', 'work', 'read_events', %s::jsonb, now() + interval '1 day') RETURNING id
+"""
 
 
 class Studio:
@@ -53,6 +59,7 @@ class Studio:
         self.generate_prompt = GeneratePrompt(self.prepare)
         self.sessions = Sessions(kb.app, self.prepare, self.queue)
         self.turns = Turns(kb.app, self.queue)
+        self.approvals = Approvals(kb.app, self.queue)
         self.checkpoints = Checkpoints(kb.app)
         self.conversations = Conversations(kb.app)
         self.upkeep = SessionUpkeep(kb.system, self.queue)
@@ -92,16 +99,21 @@ class Studio:
             more.get("enabled", True),
         )
         self.kb.rows(
-            "INSERT INTO integration_tools (integration_id, name, user_id, description, capabilities, status)"
-            " VALUES (%s, %s, %s, 'Reads the calendar.', %s, %s) ON CONFLICT (integration_id, name)"
-            " DO UPDATE SET status = excluded.status",
+            "INSERT INTO integration_tools (integration_id, name, user_id, description, capabilities, status, policy)"
+            " VALUES (%s, %s, %s, 'Reads the calendar.', %s, %s, %s) ON CONFLICT (integration_id, name)"
+            " DO UPDATE SET status = excluded.status, policy = excluded.policy",
             row["id"],
             tool,
             user,
             more.get("capabilities", ["calendar.read"]),
             more.get("tool_status", "active"),
+            more.get("policy", "always"),
         )
         self.kb.rows("SELECT append_event(%s, 'integration.status', %s, '{}')", user, f"integrations/{row['id']}")
+
+    def pending_approval(self, session_id: UUID, turn_id: UUID, arguments: dict[str, Any]) -> UUID:
+        """A question that is open, whatever its turn does."""
+        return self.kb.one(PENDING_APPROVAL, uuid7(), ADA, session_id, turn_id, msgspec.json.encode(arguments).decode())
 
     def begin(
         self, template: UUID | str | None = None, user: str = ADA, key: str | None = None, **request: Any

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -89,6 +89,12 @@ def test_every_operation_answers_as_the_contract_says(studio: Studio, session: d
     assert asked("get_turn", turn_id=again["id"])["error"]["code"] == "internal_error"
     asked("retry_turn", turn_id=again["id"])
     asked("cancel_turn", turn_id=again["id"])
+    approval = studio.pending_approval(UUID(session["id"]), UUID(again["id"]), {"day": "Monday"})
+    assert asked("list_tool_approvals", status="pending", **here)["items"] == [
+        asked("get_tool_approval", approval_id=approval)
+    ]
+    decided = asked("decide_tool_approval", {"decision": "denied", "remember": True}, approval_id=approval)
+    assert decided["status"] == "denied"
     asked("list_checkpoints", **here)
     asked("name_checkpoint", {"name": "here"}, number=1, **here)
     asked("get_checkpoint", number=1, **here)
@@ -110,7 +116,7 @@ def test_every_operation_answers_as_the_contract_says(studio: Studio, session: d
     asked("put_session_budget", {"stop_at": "2"}, **here)
     asked("delete_session_budget", **here)
     asked("delete_conversation", **there)
-    mine = {"sessions", "turns", "conversations", "prompts"}
+    mine = {"sessions", "turns", "conversations", "prompts", "tool-approvals"}
     assert {name for name, (_, path, _) in operations().items() if mine & set(path.split("/"))} <= ANSWERED
     asked("get_session", expect=404, **here)
 
@@ -208,7 +214,12 @@ def test_a_turn_that_is_not_next_comes_back(studio: Studio, session: dict[str, A
 def test_upkeep_reports_what_it_did(studio: Studio, session: dict[str, Any]) -> None:
     asked("ask_turn", {"text": "One?", "client_message_id": "m"}, session_id=session["id"])
     studio.kb.rows("UPDATE turns SET queued_at = now() - interval '2 minutes'")
-    assert session_upkeep({}, Context()) == {"turns_requeued": 1, "turns_failed": 0, "sessions_expired": 0}
+    assert session_upkeep({}, Context()) == {
+        "turns_requeued": 1,
+        "turns_failed": 0,
+        "sessions_expired": 0,
+        "approvals_expired": 0,
+    }
 
 
 def test_the_name_in_the_token_is_a_system_variable(kb: KnowledgeBase, studio: Studio) -> None:

@@ -30,6 +30,7 @@ class Owned:
     session: str
     conversation: str
     turn: str
+    approval: str
 
 
 def foreign(answer: Answer) -> None:
@@ -157,6 +158,9 @@ CASES: dict[str, list[Case]] = {
     "cancel_turn": [(lambda ada: {"turn_id": ada.turn}, foreign)],
     "retry_turn": [(lambda ada: {"turn_id": ada.turn}, foreign)],
     "regenerate_turn": [(lambda ada: {"turn_id": ada.turn}, foreign)],
+    "list_tool_approvals": [(lambda ada: {}, empty), (lambda ada: {"query": {"session_id": ada.session}}, empty)],
+    "get_tool_approval": [(lambda ada: {"approval_id": ada.approval}, foreign)],
+    "decide_tool_approval": [(lambda ada: {"approval_id": ada.approval, "body": {"decision": "approved"}}, foreign)],
     "list_conversations": [
         (lambda ada: {}, empty),
         (lambda ada: {"query": {"search": SECRET}}, empty),
@@ -195,7 +199,8 @@ def ada(wired: KnowledgeBase, studio: Studio) -> Owned:
         budgets.put(ADA, "total", of_session, Decimal(1), Decimal(9))
     with wired.system.transaction() as tx:
         record(tx, ADA, ModelCall("turn", SECRET, 1, 0, 1, Cost(Decimal(5), "v"), session.id))
-    ids = (collection.id, document, failed, template, session.id, session.conversation_id, turn.id)
+    approval = studio.pending_approval(session.id, turn.id, {"what": SECRET})
+    ids = (collection.id, document, failed, template, session.id, session.conversation_id, turn.id, approval)
     return Owned(*map(str, ids))
 
 

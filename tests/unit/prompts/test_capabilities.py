@@ -17,6 +17,7 @@ def row(integration: str = "work", name: str = "read_events", **changes: Any) ->
         "integration_status": "healthy",
         "reason": None,
         "status": "active",
+        "policy": "always",
         "capabilities": ["calendar.read"],
         "description": "Reads.",
         "parameters": {"type": "object"},
@@ -38,6 +39,7 @@ def test_a_tool_is_found_by_capability_name_or_qualified_name(wanted: str) -> No
         ({"integration_status": "auth_required"}, "auth_required"),
         ({"integration_status": "unknown"}, "unknown"),
         ({"status": "held"}, "held_for_review"),
+        ({"policy": "never"}, "not_allowed"),
     ],
 )
 def test_what_cannot_be_called_says_why_and_is_not_offered(changes: dict[str, Any], reason: str) -> None:

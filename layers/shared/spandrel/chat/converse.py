@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
 
 from spandrel.chat.models import ChatMessage, ToolCall
-from spandrel.chat.store import NewSummary, PastMessage, Work
+from spandrel.chat.store import NewMessage, NewSummary, PastMessage, Work
+from spandrel.chat.tools import GUARD
 from spandrel.prompts.capabilities import map_capabilities
 from spandrel.prompts.compose import lacking_message, passages_message
 from spandrel.prompts.models import Message, Passage
@@ -49,7 +50,7 @@ def summary_message(summary: str) -> ChatMessage:
     return ChatMessage("system", f"Summary of the conversation before what follows:\n{summary}")
 
 
-def past(messages: Sequence[PastMessage]) -> list[ChatMessage]:
+def spoken(messages: Sequence[PastMessage | NewMessage]) -> list[ChatMessage]:
     return [
         ChatMessage(
             message.role,  # type: ignore[arg-type]
@@ -61,13 +62,39 @@ def past(messages: Sequence[PastMessage]) -> list[ChatMessage]:
     ]
 
 
+def open_calls(said: Sequence[NewMessage]) -> list[ToolCall]:
+    """The calls that have no result yet."""
+    answered = {message.tool_call_id for message in said if message.role == "tool"}
+    return [call for message in spoken(said) for call in message.tool_calls if call.id not in answered]
+
+
+def distinct(calls: Sequence[ToolCall], said: Sequence[NewMessage]) -> list[ToolCall]:
+    """The calls under ids that no other call of the turn has: what was decided on one must not hold for another."""
+    taken = {call.id for message in spoken(said) for call in message.tool_calls}
+    told: list[ToolCall] = []
+    for call in calls:
+        identity, number = call.id, 2
+        while identity in taken:
+            identity, number = f"{call.id}_{number}", number + 1
+        taken.add(identity)
+        told.append(replace(call, id=identity))
+    return told
+
+
 def conversation(
-    work: Work, kept: Sequence[PastMessage], summary: NewSummary | None, passages: Sequence[Passage], asked: Question
+    work: Work,
+    kept: Sequence[PastMessage],
+    summary: NewSummary | None,
+    passages: Sequence[Passage],
+    asked: Question,
+    tools: bool = False,
 ) -> list[ChatMessage]:
+    """`tools`: some are offered. Where they are, or were, the model is told what their results are worth."""
     told = summary.content if summary else work.summary.content if work.summary else None
     messages = opening(work)
+    messages += [ChatMessage("system", GUARD)] if tools or any(message.role == "tool" for message in kept) else []
     messages += [summary_message(told)] if told else []
-    messages += past(kept)
+    messages += spoken(kept)
     messages += [ChatMessage("system", passages_message(passages).content)] if passages else []
     return messages + [ChatMessage(message.role, message.content) for message in asked.messages]
 

@@ -28,7 +28,11 @@ class ChatModel(Protocol):
 class ToolCaller(Protocol):
     """Calls a tool of one of the user's integrations. What it returns is text for the model, an error's among it."""
 
-    def call(self, user_id: str, integration: str, tool: str, arguments: dict[str, Any]) -> str: ...
+    def call(
+        self, user_id: str, integration: str, tool: str, arguments: dict[str, Any], *, key: str, timeout: float
+    ) -> str:
+        """`key` names this very call: it is the same when the call is made again. `timeout` in seconds."""
+        ...
 
 
 class DeltaSink(Protocol):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from spandrel.chat.ports import DeltaSink
-from spandrel.chat.store import TurnStore
+from spandrel.chat.store import NewMessage, TurnStore
 
 SAVE_SECONDS = 1.0
 
@@ -46,7 +46,13 @@ class Progress:
 
     def save(self) -> None:
         """Keeps the text and the lease. Raises as `piece` does."""
-        cancelled = self.store.save(self.text)
+        self._note(self.store.save(self.text))
+
+    def keep(self, said: list[NewMessage]) -> None:
+        """Keeps what is not to be said again, too. Raises as `piece` does."""
+        self._note(self.store.keep(said, self.text))
+
+    def _note(self, cancelled: bool | None) -> None:
         self._saved = self.clock()
         if cancelled is None:
             raise TurnLostError

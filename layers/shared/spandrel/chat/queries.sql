@@ -5,6 +5,12 @@ SELECT * FROM claim_turn(%(turn_id)s, %(owner)s, %(lease_seconds)s);
 -- name: save_partial
 SELECT * FROM save_partial(%(turn_id)s, %(owner)s, %(partial)s, %(lease_seconds)s);
 
+-- name: save_said
+SELECT * FROM save_said(%(turn_id)s, %(owner)s, %(said)s::jsonb, %(partial)s, %(lease_seconds)s);
+
+-- name: park_turn
+SELECT park_turn(%(turn_id)s, %(owner)s, %(said)s::jsonb, %(partial)s, %(calls)s::jsonb, %(asks)s::jsonb, %(wait_seconds)s) AS parked;
+
 -- name: complete_turn
 SELECT complete_turn(%(turn_id)s, %(owner)s, %(messages)s::jsonb, %(calls)s::jsonb, %(summary)s::jsonb) AS completed;
 

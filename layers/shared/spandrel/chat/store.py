@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 import msgspec
@@ -15,6 +15,8 @@ from spandrel.sessions.messages import TurnTask
 from spandrel.sql import Queries
 
 queries = Queries.beside(__file__)
+WAIT_SECONDS = 86_400
+"""How long a tool call waits for a person's word."""
 
 
 class Knowledge(msgspec.Struct, frozen=True):
@@ -47,8 +49,28 @@ class Prompt(msgspec.Struct, frozen=True):
     after: list[Message]
 
 
+class NewMessage(msgspec.Struct, frozen=True):
+    role: str
+    content: str
+    token_count: int
+    tool_calls: list[dict[str, Any]] | None = None
+    tool_call_id: str | None = None
+    citations: list[Any] | None = None
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """What became of the question whether a tool may be called."""
+
+    status: Literal["approved", "denied", "expired"]
+    integration: str
+    tool: str
+
+
 class Work(msgspec.Struct, frozen=True, kw_only=True):
-    """A claimed turn and what it is worked on with."""
+    """A claimed turn and what it is worked on with.
+
+    `said`: by the workers before this one, not to be said again. `decisions`: of its user on tool calls, by call id.
+    """
 
     number: int
     kind: str
@@ -63,6 +85,8 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     summary: PastSummary | None
     history: list[PastMessage]
     tools: list[ToolRow]
+    said: list[NewMessage] = []
+    decisions: dict[str, Decision] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,20 +103,21 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class NewMessage:
-    role: str
-    content: str
-    token_count: int
-    tool_calls: list[dict[str, Any]] | None = None
-    tool_call_id: str | None = None
-    citations: list[Any] | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class NewSummary:
     ordinal: int
     content: str
     token_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A tool call that waits for a person's word."""
+
+    id: UUID
+    call_id: str
+    integration: str
+    tool: str
+    arguments: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +141,27 @@ class TurnStore:
         rows = self._run(queries.save_partial, {"partial": _storable(partial), "lease_seconds": self.lease_seconds})
         return rows[0]["cancel_requested"] if rows else None
 
+    def keep(self, said: list[NewMessage], partial: str) -> bool | None:
+        """What is not to be said again, whoever goes on with the turn. Answers as `save` does."""
+        parameters = {"said": _messages(said), "partial": _storable(partial), "lease_seconds": self.lease_seconds}
+        rows = self._run(queries.save_said, parameters)
+        return rows[0]["cancel_requested"] if rows else None
+
+    def park(self, said: list[NewMessage], partial: str, calls: list[Call], asks: list[Ask]) -> bool:
+        """Puts the turn aside until its user has decided on `asks`. False: it is no longer this worker's."""
+        parameters = {
+            "said": _messages(said),
+            "partial": _storable(partial),
+            "calls": _json(calls),
+            "asks": _json(asks),
+            "wait_seconds": WAIT_SECONDS,
+        }
+        return bool(self._run(queries.park_turn, parameters)[0]["parked"])
+
     def complete(self, messages: list[NewMessage], calls: list[Call], summary: NewSummary | None) -> bool:
         """False: the turn is no longer this worker's, and nothing was written."""
         parameters = {
-            "messages": _json([_clean(message) for message in messages]),
+            "messages": _messages(messages),
             "calls": _json(calls),
             "summary": _json(summary) if summary else None,
         }
@@ -139,6 +181,10 @@ class TurnStore:
     def _run(self, query: bytes, parameters: dict[str, Any]) -> list[dict[str, Any]]:
         parameters |= {"turn_id": self.task.turn_id, "owner": self.owner}
         return self.database.run(query, parameters, user_id=self.task.user_id)
+
+
+def _messages(messages: list[NewMessage]) -> str:
+    return _json([_clean(message) for message in messages])
 
 
 def _json(value: object) -> str:

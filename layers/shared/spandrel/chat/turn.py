@@ -16,10 +16,11 @@ import msgspec
 
 from spandrel.chat import converse, window
 from spandrel.chat.ask import Asker, Invocation
-from spandrel.chat.models import ChatMessage, ChatRequest, Completion, ToolSpec
+from spandrel.chat.models import ChatMessage, ChatRequest, ToolCall
 from spandrel.chat.ports import ChatModel, DeltaSink, ToolCaller
 from spandrel.chat.progress import Progress, TurnCancelledError, TurnLostError
-from spandrel.chat.store import Call, NewMessage, NewSummary, TurnStore, Work
+from spandrel.chat.store import Ask, Call, NewMessage, NewSummary, TurnStore, Work
+from spandrel.chat.tools import Toolbox
 from spandrel.database import Database
 from spandrel.errors import ContextTooLongError, ModelAnswerInvalidError, SpandrelError
 from spandrel.knowledge.search.models import SearchRequest
@@ -27,7 +28,7 @@ from spandrel.knowledge.search.search import Search
 from spandrel.observability import logger
 from spandrel.prompts import tokens
 from spandrel.prompts.capabilities import callable_tools
-from spandrel.prompts.models import Passage, Tool
+from spandrel.prompts.models import Passage
 from spandrel.prompts.prepare import passages
 from spandrel.sessions.messages import TurnTask
 from spandrel.usage.prices import PriceTable
@@ -45,6 +46,7 @@ class TurnOutcome(StrEnum):
     LOST = "lost"  # another worker has it
     DONE = "done"  # nothing was left to do
     PAUSED = "paused"  # it waits with its session
+    WAITING = "waiting"  # it waits for a person's word, or behind a turn that does
     BUSY = "busy"  # not its turn yet: come back
     BUDGET = "budget"  # it failed: a budget is used up
 
@@ -73,6 +75,9 @@ class RunTurn:
         try:
             messages, summary = worker.work()
             return TurnOutcome.COMPLETED if store.complete(messages, calls, summary) else TurnOutcome.LOST
+        except _AsksError as asked:
+            parked = store.park(asked.said, progress.text, calls, asked.asks)
+            return _ended(parked, TurnOutcome.WAITING)
         except TurnLostError:
             return TurnOutcome.LOST
         except TurnCancelledError:
@@ -92,6 +97,14 @@ def _ended(written: bool, outcome: TurnOutcome) -> TurnOutcome:
     return outcome if written else TurnOutcome.LOST
 
 
+class _AsksError(Exception):
+    """The turn cannot go on without its user's word."""
+
+    def __init__(self, said: list[NewMessage], asks: list[Ask]) -> None:
+        super().__init__()
+        self.said, self.asks = said, asks
+
+
 @dataclass(slots=True)
 class _Worker:
     """The work between claim and end."""
@@ -101,20 +114,28 @@ class _Worker:
     turn: Work
     asker: Asker
     progress: Progress
-    tools: dict[str, Tool] = field(default_factory=dict)
-    called: bool = False  # a tool, which may have done something that must not be done twice
+    toolbox: Toolbox = field(init=False)
+    said: list[NewMessage] = field(init=False)  # what is not to be said again, whatever comes in between
+
+    def __post_init__(self) -> None:
+        caller = self.run.tools
+        self.toolbox = Toolbox(
+            self.task.user_id,
+            self.task.turn_id,
+            caller,
+            {tool.name: tool for tool in callable_tools(self.turn.tools)} if caller else {},
+            self.turn.decisions,
+            lambda: self.asker.invocation.left,
+        )
+        self.said = list(self.turn.said)
 
     def work(self) -> tuple[list[NewMessage], NewSummary | None]:
         asked = converse.question(self.turn)
         found = self._retrieve(asked.text)
-        if self.run.tools is not None:
-            self.tools = {tool.name: tool for tool in callable_tools(self.turn.tools)}
         budget = int(self.run.context_tokens * (1 - ANSWER_SHARE)) - self._fixed_tokens(asked, found)
         try:
             said, summary = self._answer(asked, found, budget)
         except ContextTooLongError:  # our count is not the provider's: once more with half the history
-            if self.called:
-                raise
             said, summary = self._answer(asked, found, budget // 2)
         last = said[-1]
         said[-1] = _message("assistant", last.content, citations=converse.citations(last.content, found))
@@ -127,33 +148,37 @@ class _Worker:
         if fitted.dropped:  # well below the limit, or every further turn would have to be summarised for
             fitted = window.fit(self.turn.history, budget // 2)
         summary = self._summarise(fitted) if fitted.dropped else None
-        messages = converse.conversation(self.turn, fitted.kept, summary, found, asked)
+        messages = converse.conversation(self.turn, fitted.kept, summary, found, asked, bool(self.toolbox.tools))
         return self._converse(messages), summary
 
     def _converse(self, messages: list[ChatMessage]) -> list[NewMessage]:
-        """Asks until the model asks for no tool; every message after the question, the answer last."""
-        said: list[NewMessage] = []
-        specs = tuple(ToolSpec(tool.name, tool.description, tool.parameters) for tool in self.tools.values())
-        for step in range(1, MAX_STEPS + 1):
-            request = ChatRequest(self.turn.model, tuple(messages), specs if step < MAX_STEPS else (), self.turn.config)
-            completion = self.asker.ask(request, self.progress)
-            said.append(_message("assistant", completion.text, tool_calls=_calls(completion)))
-            messages.append(ChatMessage("assistant", completion.text, completion.tool_calls))
-            if not completion.tool_calls:
+        """Asks until the model asks for no tool; every message after the question, the answer last.
+
+        Begins where a worker before this one stopped: with what it said, and the calls that it left open.
+        """
+        said = self.said
+        self._call(converse.open_calls(said))
+        steps = sum(message.role == "assistant" for message in said)
+        for step in range(steps + 1, max(steps + 1, MAX_STEPS) + 1):
+            offered = self.toolbox.specs() if step < MAX_STEPS else ()
+            asked = (*messages, *converse.spoken(said))
+            completion = self.asker.ask(ChatRequest(self.turn.model, asked, offered, self.turn.config), self.progress)
+            calls = converse.distinct(completion.tool_calls, said)
+            said.append(_message("assistant", completion.text, tool_calls=msgspec.to_builtins(calls) or None))
+            if not calls:
                 return said
-            for call in completion.tool_calls:
-                result = self._call(call.name, call.arguments)
-                self.progress.save()
-                said.append(_message("tool", result, tool_call_id=call.id))
-                messages.append(ChatMessage("tool", result, tool_call_id=call.id))
+            self._call(calls)
         raise ModelAnswerInvalidError("The language model went on calling tools and gave no answer. Ask for less.")
 
-    def _call(self, name: str, arguments: dict[str, Any]) -> str:
-        tool = self.tools.get(name)
-        if tool is None or self.run.tools is None:
-            return f"Error: there is no tool {name}."
-        self.called = True
-        return self.run.tools.call(self.task.user_id, tool.integration, tool.tool, arguments)
+    def _call(self, calls: list[ToolCall]) -> None:
+        """Every call that may be made is, and each result kept, before the others are asked for."""
+        asks = {call.id: ask for call in calls if (ask := self.toolbox.ask_for(call))}
+        for call in calls:
+            if call.id not in asks:
+                self.said.append(_message("tool", self.toolbox.result(call), tool_call_id=call.id))
+                self.progress.keep(self.said)
+        if asks:
+            raise _AsksError(self.said, list(asks.values()))
 
     def _retrieve(self, text: str) -> list[Passage]:
         knowledge = self.turn.knowledge
@@ -188,14 +213,11 @@ class _Worker:
         return NewSummary(fitted.dropped[-1].ordinal, content, tokens.exact(content))
 
     def _fixed_tokens(self, asked: converse.Question, found: list[Passage]) -> int:
-        fixed = converse.conversation(self.turn, [], None, found, asked)
-        offered = msgspec.json.encode(list(self.tools.values())).decode() if self.tools else ""
+        tools = self.toolbox.tools
+        fixed = converse.conversation(self.turn, [], None, found, asked, bool(tools)) + converse.spoken(self.said)
+        offered = msgspec.json.encode(list(tools.values())).decode() if tools else ""
         return sum(tokens.exact(message.content) + tokens.MESSAGE_OVERHEAD for message in fixed) + tokens.exact(offered)
 
 
 def _message(role: str, content: str, **more: Any) -> NewMessage:
     return NewMessage(role, content, tokens.exact(content), **more)
-
-
-def _calls(completion: Completion) -> list[dict[str, Any]] | None:
-    return [msgspec.to_builtins(call) for call in completion.tool_calls] or None

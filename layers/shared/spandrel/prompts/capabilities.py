@@ -21,6 +21,8 @@ def obstacle(row: ToolRow) -> str | None:
         return "disabled"
     if row["integration_status"] not in CALLABLE:
         return str(row["reason"] or row["integration_status"])
+    if row["policy"] == "never":
+        return "not_allowed"
     return "held_for_review" if row["status"] == "held" else None
 
 
@@ -56,7 +58,8 @@ def callable_tools(rows: Sequence[ToolRow]) -> list[Tool]:
     for row in rows:
         if obstacle(row) is None:
             name = _unique(f"{row['integration']}__{row['name']}", taken)
-            tools.append(Tool(name, row["integration"], row["name"], row["description"], row["parameters"]))
+            described = (row["description"], row["parameters"])
+            tools.append(Tool(name, row["integration"], row["name"], *described, policy=row["policy"]))
     return tools
 
 

@@ -50,13 +50,17 @@ class Message(msgspec.Struct, frozen=True):
 
 
 class Tool(msgspec.Struct, frozen=True):
-    """A tool that can be called now. `name` is unique among a user's integrations: `<integration>__<tool>`."""
+    """A tool that can be called now. `name` is unique among a user's integrations: `<integration>__<tool>`.
+
+    `policy` ask: its user is asked before each call.
+    """
 
     name: str
     integration: str
     tool: str
     description: str
     parameters: dict[str, Any]
+    policy: Literal["always", "ask"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,7 @@ from spandrel.prompts.models import (
 )
 
 SessionStatus = Literal["initializing", "active", "paused", "completed", "failed", "cancelled", "expired"]
-TurnStatus = Literal["queued", "running", "completed", "failed", "cancelled"]
+TurnStatus = Literal["queued", "running", "waiting", "completed", "failed", "cancelled"]
 DEFAULT_IDLE_SECONDS = 7 * 24 * 3600
 Title = Annotated[
     str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]*[^\s\x00-\x1f][^\x00-\x1f]*$")

@@ -14,7 +14,11 @@ from spandrel.sessions.begin_models import Confidence, SessionStatus, TurnStatus
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """`ordinal`: how many messages its line has. `checkpoints` and `turns` count what was made."""
+    """`ordinal`: how many messages its line has. `checkpoints` and `turns` count what was made.
+
+    `capabilities` are those of its beginning, which the prompt was composed with; `capabilities_now` those that its
+    next turn has, told where one session is asked for.
+    """
 
     id: UUID
     conversation_id: UUID
@@ -38,6 +42,7 @@ class Session:
     expires_at: datetime
     created_at: datetime
     updated_at: datetime
+    capabilities_now: list[CapabilityMatch] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +95,25 @@ class Turn:
     queued_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+
+
+ApprovalStatus = Literal["pending", "approved", "denied", "expired", "cancelled"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolApproval:
+    """A tool call that its turn may not make without its user's word. It is `expired` if none is given in time."""
+
+    id: UUID
+    session_id: UUID
+    turn_id: UUID
+    integration: str
+    tool: str
+    arguments: dict[str, Any]
+    status: ApprovalStatus
+    created_at: datetime
+    expires_at: datetime
+    decided_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -66,12 +66,12 @@ WHERE t.session_id = %(session_id)s AND (%(before)s::int IS NULL OR t.number < %
 ORDER BY t.number DESC LIMIT %(limit)s;
 
 -- name: cancel_turn
--- A queued turn is cancelled at once, a running one when its worker looks next. No row: it has ended already.
+-- A queued or waiting turn is cancelled at once, a running one when its worker looks next. No row: it has ended already.
 WITH cancelled AS (
     UPDATE turns SET cancel_requested = true,
-        status = CASE WHEN status = 'queued' THEN 'cancelled' ELSE status END,
-        finished_at = CASE WHEN status = 'queued' THEN now() END
-    WHERE id = %(turn_id)s AND status IN ('queued', 'running')
+        status = CASE WHEN status = 'running' THEN status ELSE 'cancelled' END,
+        finished_at = CASE WHEN status <> 'running' THEN now() END
+    WHERE id = %(turn_id)s AND status IN ('queued', 'running', 'waiting')
     RETURNING *
 )
 SELECT CASE WHEN status = 'cancelled' THEN append_event(user_id, 'turn.cancelled', 'turns/' || id,
@@ -173,3 +173,26 @@ SELECT * FROM recover_turns(%(attempts)s, %(limit)s);
 
 -- name: expire_sessions
 SELECT expire_sessions(%(limit)s) AS expired;
+
+-- name: list_approvals
+-- Newest first; `before` is the last id of the page before.
+SELECT id, session_id, turn_id, integration, tool, arguments, status, created_at, expires_at, decided_at FROM tool_approvals
+WHERE (%(session_id)s::uuid IS NULL OR session_id = %(session_id)s)
+  AND (%(statuses)s::text[] IS NULL OR status = ANY (%(statuses)s))
+  AND (%(before)s::uuid IS NULL OR id < %(before)s)
+ORDER BY id DESC LIMIT %(limit)s;
+
+-- name: find_approval
+SELECT id, session_id, turn_id, integration, tool, arguments, status, created_at, expires_at, decided_at FROM tool_approvals
+WHERE id = %(approval_id)s;
+
+-- name: decide_approval
+SELECT decided, resumed FROM decide_approval(%(approval_id)s, %(status)s, %(remember)s);
+
+-- name: expire_approvals
+SELECT user_id, session_id FROM expire_approvals(%(limit)s);
+
+-- name: session_tools
+-- What a session's template asks for, and the tools that serve it now.
+SELECT s.capabilities -> 'wanted' AS wanted, matching_tools(ARRAY(SELECT jsonb_array_elements_text(s.capabilities -> 'wanted'))) AS tools
+FROM agent_sessions s WHERE s.id = %(session_id)s;

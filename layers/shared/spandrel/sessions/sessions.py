@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 from uuid import UUID
 
 import msgspec
 
 from spandrel.database import Database
-from spandrel.errors import IllegalMoveError, QueueUnavailableError
-from spandrel.ids import uuid7
-from spandrel.observability import logger
+from spandrel.errors import IllegalMoveError
 from spandrel.pagination import Page, decode_cursor, paginate
+from spandrel.prompts.capabilities import map_capabilities
 from spandrel.prompts.models import TemplateRef
 from spandrel.prompts.prepare import Prepare, User
 from spandrel.sessions import store
+from spandrel.sessions.approvals import send_waiting
 from spandrel.sessions.begin import prompt_columns
 from spandrel.sessions.begin_models import SessionStatus
 from spandrel.sessions.confidence import assess
-from spandrel.sessions.messages import TurnTask, send_turn
 from spandrel.sessions.models import Session, StatusChange
 from spandrel.sessions.ports import TurnQueue
 from spandrel.sessions.store import legal_moves, queries
@@ -53,8 +52,12 @@ class Sessions:
         return paginate([store.as_session(row) for row in rows], limit)
 
     def get(self, user_id: str, session_id: UUID) -> Session:
+        """With what it can do now beside what it could at its beginning."""
         with self.database.transaction(user_id) as tx:
-            return store.find_session(tx, session_id)
+            cursor = tx.execute(queries.session_tools, {"session_id": session_id})
+            session = store.find_session(tx, session_id)
+            now = store.found(cursor.fetchone(), "session")
+        return replace(session, capabilities_now=map_capabilities(now["wanted"], now["tools"]))
 
     def history(self, user_id: str, session_id: UUID) -> list[StatusChange]:
         """Every move of its status, the first one first."""
@@ -76,8 +79,7 @@ class Sessions:
             tx.execute(queries.move_session, parameters)
             session = store.find_session(tx, session_id)
             waiting = tx.execute(queries.waiting_turns, parameters).fetchall() if status == "active" else []
-        for turn in waiting:
-            self._send(TurnTask(turn_id=turn["id"], session_id=session_id, user_id=user_id, attempt=turn["attempt"]))
+        send_waiting(self.queue, waiting)
         return session
 
     def set(
@@ -116,9 +118,3 @@ class Sessions:
         with legal_moves(), self.database.transaction(user.id) as tx:
             tx.execute(queries.set_prompt, parameters)
             return store.find_session(tx, session_id)
-
-    def _send(self, task: TurnTask) -> None:
-        try:
-            send_turn(self.queue, task, again=uuid7().hex)
-        except QueueUnavailableError:  # upkeep sends it within minutes
-            logger.warning("turn left to upkeep", extra={"turn_id": str(task.turn_id)})

@@ -13,6 +13,7 @@ from spandrel.ids import uuid7
 from spandrel.observability import logger
 from spandrel.pagination import NumberedPage, paginate_numbers
 from spandrel.sessions import store
+from spandrel.sessions.approvals import send_waiting
 from spandrel.sessions.messages import TurnTask, send_turn
 from spandrel.sessions.models import Turn
 from spandrel.sessions.ports import TurnQueue
@@ -59,12 +60,16 @@ class Turns:
             return store.find_turn(tx, turn_id)
 
     def cancel(self, user_id: str, turn_id: UUID) -> Turn:
-        """At once if it still waits, else at its worker's next save. Raises `ConflictError` for one that has ended."""
+        """At once unless it runs, else at its worker's next save. Raises `ConflictError` for one that has ended."""
         with self.database.transaction(user_id) as tx:
             turn = store.find_turn(tx, turn_id)
             if tx.execute(queries.cancel_turn, {"turn_id": turn_id}).fetchone() is None:
                 raise ConflictError(f"The turn is {turn.status} already.")
-            return store.find_turn(tx, turn_id)
+            cancelled = store.find_turn(tx, turn_id)
+            behind = tx.execute(queries.waiting_turns, {"session_id": turn.session_id}).fetchall()
+        if turn.status == "waiting":
+            send_waiting(self.queue, behind)
+        return cancelled
 
     def retry(self, user_id: str, turn_id: UUID) -> Turn:
         """Puts a failed or cancelled turn in line again. Raises `ConflictError` for any other."""

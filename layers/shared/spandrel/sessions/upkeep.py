@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from spandrel.database import Database
 from spandrel.ids import uuid7
+from spandrel.sessions.approvals import send_waiting
 from spandrel.sessions.messages import TurnTask, send_turn
 from spandrel.sessions.ports import TurnQueue
 from spandrel.sessions.store import queries
@@ -22,6 +23,7 @@ class SessionUpkeepReport:
     turns_requeued: int = 0
     turns_failed: int = 0
     sessions_expired: int = 0
+    approvals_expired: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,5 +40,8 @@ class SessionUpkeep:
                 turn_id=row["id"], session_id=row["session_id"], user_id=row["user_id"], attempt=row["attempt"]
             )
             send_turn(self.queue, task, again=uuid7().hex)
+        unanswered = self.database.run(queries.expire_approvals, {"limit": BATCH})
+        for row in unanswered:
+            send_waiting(self.queue, self.database.run(queries.waiting_turns, {"session_id": row["session_id"]}))
         expired = self.database.run(queries.expire_sessions, {"limit": BATCH})[0]["expired"]
-        return SessionUpkeepReport(len(waiting), len(recovered) - len(waiting), expired)
+        return SessionUpkeepReport(len(waiting), len(recovered) - len(waiting), expired, len(unanswered))

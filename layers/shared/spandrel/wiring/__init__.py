@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from spandrel.prompts.generate import GeneratePrompt
     from spandrel.prompts.prepare import Prepare
     from spandrel.schema import SchemaResource
+    from spandrel.sessions.approvals import Approvals
     from spandrel.sessions.begin import BeginSession
     from spandrel.sessions.checkpoints import Checkpoints
     from spandrel.sessions.conversations import Conversations
@@ -118,6 +119,13 @@ def turns() -> Turns:
     from spandrel.sessions.turns import Turns
 
     return Turns(database(APP_ROLE), turn_queue())
+
+
+@lru_cache(maxsize=1)
+def approvals() -> Approvals:
+    from spandrel.sessions.approvals import Approvals
+
+    return Approvals(database(APP_ROLE), turn_queue())
 
 
 @lru_cache(maxsize=1)
