@@ -13,7 +13,9 @@ from uuid import uuid4
 
 from spandrel.events.tickets import Tickets
 from tests.support.chat_provider import Answer, ChatProvider
-from tests.support.events import http_event
+from tests.support.events import http_event, sqs_event
+from tests.support.feed import Feed
+from tests.support.gateway import GatewayServer
 from tests.support.http_server import HttpServer, Received, Reply
 from tests.support.knowledge import ADA, KnowledgeBase
 from tests.support.realtime import sample
@@ -127,6 +129,18 @@ def test_the_schema_function_loads_nothing_heavy() -> None:
 
 def test_upkeep_loads_nothing_heavy() -> None:
     assert loaded("knowledge_upkeep", [], {}) == [set()]
+
+
+def test_the_broadcast_loads_nothing_heavy(kb: KnowledgeBase) -> None:
+    feed = Feed(kb.url)
+    feed.open("a", after=0)
+    with GatewayServer() as server:
+        environment = {"SPANDREL_DATABASE_URL": kb.url, "SPANDREL_CONNECTIONS_URL": server.url}
+        environment |= {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "s"}
+        steps = loaded("event_broadcast", [sqs_event('{"user_id": "ada"}')], environment)
+        assert server.told("a") == ["live 0"]
+    feed.close()
+    assert steps == [set()] * 2
 
 
 def test_the_api_loads_its_framework_alone(kb: KnowledgeBase) -> None:

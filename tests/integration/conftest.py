@@ -42,6 +42,7 @@ MADE = (
     "actions",
     "history",
     "retention",
+    "news",
     "pump",
     "repair_feed",
 )

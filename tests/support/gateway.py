@@ -142,4 +142,6 @@ class GatewayServer:
                 behaviour = 200
             if method == "POST" and behaviour == 200:
                 self.frames[connection_id].append(msgspec.json.decode(body))
-            writer.write(f"HTTP/1.1 {behaviour} X\r\n{self.headers}content-length: 2\r\n\r\n{{}}".encode())
+            content = "" if behaviour == 204 else "{}"
+            head = f"HTTP/1.1 {behaviour} X\r\n{self.headers}content-length: {len(content)}\r\n\r\n"
+            writer.write((head + content).encode())

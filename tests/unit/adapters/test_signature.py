@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 import botocore.auth
 import botocore.session
@@ -14,6 +14,7 @@ from botocore.credentials import Credentials as BotoCredentials
 from botocore.signers import generate_db_auth_token
 
 from spandrel.adapters import rds, secrets
+from spandrel.adapters.request_signer import RequestSigner
 from spandrel.adapters.signature import Credentials, post_headers, request_headers
 from spandrel.settings import DatabaseSettings
 
@@ -83,3 +84,36 @@ def test_any_signed_request_is_botocore_s(session_token: str | None, method: str
     assert ours["authorization"] == request.headers["Authorization"]
     assert ours["x-amz-date"] == request.headers["X-Amz-Date"]
     assert ours.get("x-amz-security-token") == request.headers.get("X-Amz-Security-Token")
+
+
+@pytest.mark.parametrize("connection", ["L0SM9cOFvHcCIhw=", "odd/id+with ~%:@ü"])
+@pytest.mark.parametrize("method", ["POST", "DELETE"])
+def test_a_post_to_a_connection_is_signed_as_botocore_does(
+    session_token: str | None, connection: str, method: str
+) -> None:
+    host, body = "abc.execute-api.eu-central-1.amazonaws.com", b'{"type": "live"}' if method == "POST" else b""
+    path = f"/live/@connections/{quote(connection, safe='')}"
+    signer = RequestSigner("execute-api", "eu-central-1", host)
+    lines = signer.headers(method, path, body, NOW.timestamp()).split("\r\n")
+    ours = dict(line.split(": ", 1) for line in lines if line)
+    request = AWSRequest(method, f"https://{host}{path}", data=body)
+    botocore.auth.SigV4Auth(boto_credentials(session_token), "execute-api", "eu-central-1").add_auth(request)
+    assert ours["authorization"] == request.headers["Authorization"]
+    assert ours["x-amz-date"] == request.headers["X-Amz-Date"]
+    assert ours.get("x-amz-security-token") == request.headers.get("X-Amz-Security-Token")
+
+
+def test_the_signing_key_is_kept_for_a_day_and_credentials_for_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "first")
+    signer, now = RequestSigner("execute-api", "eu-central-1", "h"), NOW.timestamp()
+    first = signer.headers("POST", "/", b"", now)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "second")
+    assert signer.headers("POST", "/", b"", now + 0.5) == first
+    rotated = signer.headers("POST", "/", b"", now + 1)
+    assert rotated == RequestSigner("execute-api", "eu-central-1", "h").headers("POST", "/", b"", now + 1)
+    key = signer._key
+    signer.headers("POST", "/", b"", now + 2)
+    assert signer._key is key
+    signer.headers("POST", "/", b"", now + 86_400)
+    assert signer._key != key

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from spandrel.wiring.broadcast import pump as pump, repair_feed as repair_feed
-from spandrel.wiring.providers import chat_model, database, embedder, objects, queue, settings, turn_queue
+from spandrel.wiring.providers import chat_model, database, embedder, news as news, objects, queue, settings, turn_queue
 from spandrel.wiring.realtime import (
     actions as actions,
     connections as connections,
