@@ -84,7 +84,10 @@ ILL: dict[str, tuple[Any, Reason]] = {
 @pytest.mark.parametrize("case", ILL)
 def test_a_call_that_has_no_result_says_why(client: McpClient, case: str) -> None:
     answer, reason = ILL[case]
-    with HttpServer(lambda request: modern(request, tools_call=answer)) as server, pytest.raises(ToolCallError) as caught:
+    with (
+        HttpServer(lambda request: modern(request, tools_call=answer)) as server,
+        pytest.raises(ToolCallError) as caught,
+    ):
         client.call(Target(server.url), "echo", {}, timeout=TIMEOUT, idempotency_key="k")
     assert caught.value.reason is reason, caught.value.detail
     assert caught.value.members["reason"] == reason.value
