@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator
 
@@ -13,8 +14,9 @@ from spandrel import wiring
 from spandrel.adapters import rds, secrets
 from spandrel.errors import DatabaseUnavailableError
 from spandrel.settings import SettingsError
+from spandrel.wiring import outbound
 
-CACHED = [each for each in vars(wiring).values() if hasattr(each, "cache_clear")]
+CACHED = [each for module in (wiring, outbound) for each in vars(module).values() if hasattr(each, "cache_clear")]
 
 
 @pytest.fixture(autouse=True)
@@ -147,3 +149,21 @@ def test_users_requests_and_jobs_have_roles_of_their_own(aws: pytest.MonkeyPatch
     assert [wiring.history().database, wiring.retention().database] == [app, system]
     assert wiring.session_upkeep().database is system
     assert [wiring.ingest().database, wiring.purge().database, wiring.upkeep().database] == [system] * 3
+
+
+def test_secrets_are_sealed_by_kms_or_on_one_machine_by_its_key(aws: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SettingsError):
+        outbound.secret_box()
+    wiring.settings.cache_clear()
+    aws.setenv("SPANDREL_KMS_KEY_ID", "alias/spandrel")
+    assert type(outbound.secret_box()).__name__ == "KmsSecretBox"
+    for each in (wiring.settings, outbound.secret_box):
+        each.cache_clear()
+    aws.delenv("SPANDREL_KMS_KEY_ID")
+    aws.setenv("SPANDREL_SECRET_KEY", base64.b64encode(b"k" * 32).decode())
+    assert type(outbound.secret_box()).__name__ == "LocalSecretBox"
+
+
+def test_what_goes_out_shares_its_tokens(aws: pytest.MonkeyPatch) -> None:
+    assert outbound.prober() is outbound.caller()
+    assert outbound.registry() is outbound.registry()
