@@ -29,6 +29,13 @@ from spandrel.errors.models import (
     ModelRejectedError as ModelRejectedError,
     ModelUnavailableError as ModelUnavailableError,
 )
+from spandrel.errors.outbound import (
+    AddressForbiddenError as AddressForbiddenError,
+    RegistryUnavailableError as RegistryUnavailableError,
+    SecretsUnavailableError as SecretsUnavailableError,
+    SecretUnreadableError as SecretUnreadableError,
+    ToolCallError as ToolCallError,
+)
 
 
 class InvalidRequestError(SpandrelError):
