@@ -12,7 +12,17 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from functions.api.openapi import build_openapi
-from functions.api.routes import collections, conversations, documents, health, sessions, templates, turns, usage
+from functions.api.routes import (
+    collections,
+    conversations,
+    documents,
+    health,
+    integrations,
+    sessions,
+    templates,
+    turns,
+    usage,
+)
 from spandrel import __version__
 from spandrel.errors import InvalidJsonError, InvalidRequestError, NotFoundError, SpandrelError, problem
 from spandrel.observability import logger
@@ -95,9 +105,10 @@ def build_app() -> FastAPI:
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _unforeseen)
-    for module in (collections, conversations, documents, health, sessions, templates, turns, usage):
+    for module in (collections, conversations, documents, health, integrations, sessions, templates, turns, usage):
         app.include_router(module.router, prefix="/v1")
     app.include_router(templates.checks, prefix="/v1")
+    app.include_router(integrations.finding, prefix="/v1")
 
     @app.get("/v1/openapi.json", tags=["description"], operation_id="get_openapi")
     async def openapi_document() -> dict[str, Any]:

@@ -52,7 +52,7 @@ STATUS_OF: dict[Reason, Status] = {
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What is known before a check, and after it. `recent`: reasons of the last checks, newest first, "" for a good one.
+    """What is known before a check, and after it. `recent`: reasons of the last checks, newest first, "": a good one.
 
     `turning_points`: when the status changed lately. `tls_notices`: fewest days told of, by certificate.
     """
@@ -144,8 +144,9 @@ def _target(health: Health, at_once: bool) -> str | None:
     present, rank = level(health.status), level(status_of(latest))
     if rank == present:  # another reason of the same weight: once it is the reason for certain
         return latest if _run(health, FALL * patience, lambda reason: reason == latest) else None
-    if rank > present:
-        return latest if _run(health, RISE * patience, lambda reason: level(status_of(reason)) > present) else None
+    if rank > present:  # to what all of them bear out
+        rises = _run(health, RISE * patience, lambda reason: level(status_of(reason)) > present)
+        return min(health.recent[: RISE * patience], key=lambda reason: level(status_of(reason))) if rises else None
     return latest if _run(health, FALL * patience, lambda reason: level(status_of(reason)) < present) else None
 
 

@@ -49,8 +49,8 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Integration:
-    """`enabled` is its owner's wish, `status` what was found out. `failures`: checks in a row that failed, while fewer than
-    are needed for the status to fall too. `next_check_at` null: it is disabled.
+    """`enabled` is its owner's wish, `status` what was found out. `failures`: checks in a row that failed, also while
+    they are too few for the status to fall. `next_check_at` null: it is disabled.
     """
 
     id: UUID
@@ -104,8 +104,9 @@ class TrustedTool:
 
 @dataclass(frozen=True, slots=True)
 class IntegrationTool:
-    """As its server lists it. `held`: it is not what its owner trusted, which stands in `approved`; no model may call it
-    until it is approved. `rejected`: it was looked at and turned down.
+    """As its server lists it. `held`: it is not what its owner trusted, which stands in `approved`; no model may call
+    it until it is approved. `rejected`: it was looked at and turned down. `schema_hash`: of name, description and input
+    schema; a review names the one that it looked at.
     """
 
     name: str
@@ -114,6 +115,7 @@ class IntegrationTool:
     input_schema: dict[str, Any]
     output_schema: dict[str, Any] | None
     annotations: dict[str, Any]
+    schema_hash: str
     capabilities: list[str]
     status: ToolStatus
     rejected: bool

@@ -7,6 +7,7 @@ may not call what nobody looked at. It is free again when it is approved, or whe
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ from spandrel.integrations.records import ToolStatus
 MAX_TOOLS = 1000
 MAX_NAME, MAX_DESCRIPTION, MAX_SCHEMA = 128, 20_000, 100_000
 """Characters, characters, bytes of JSON."""
+MAX_DEPTH = 64
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
@@ -59,16 +61,20 @@ def tools_hash(tools: Sequence[DiscoveredTool]) -> bytes:
     return hashlib.sha256(msgspec.json.encode(rows, order="deterministic")).digest()
 
 
-def storable(value: Any) -> Any:
-    """`value` without the characters that Postgres cannot hold."""
+def storable(value: Any, depth: int = 0) -> Any:
+    """`value` without what Postgres cannot hold, and without what is nested too deep to be meant well."""
     match value:
         case str():
             return _UNSTORABLE.sub("\ufffd", value)
+        case dict() | list() | tuple() if depth == MAX_DEPTH:
+            return None
         case dict():
-            return {storable(key): storable(item) for key, item in value.items()}
+            return {storable(str(key)): storable(item, depth + 1) for key, item in value.items()}
         case list() | tuple():
-            return [storable(item) for item in value]
-        case float() if value != value or value in (float("inf"), float("-inf")):
+            return [storable(item, depth + 1) for item in value]
+        case float() if not math.isfinite(value):
+            return None
+        case int() if not -(2**63) <= value < 2**63:
             return None
     return value
 

@@ -7,7 +7,15 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from spandrel.wiring.providers import chat_model, database, embedder, objects, queue, settings, turn_queue
+from spandrel.wiring.providers import (
+    chat_model,
+    database as database,
+    embedder,
+    objects as objects,
+    queue as queue,
+    settings as settings,
+    turn_queue,
+)
 
 if TYPE_CHECKING:
     from spandrel.chat.turn import RunTurn
@@ -74,7 +82,7 @@ def purge() -> Purge:
 def upkeep() -> Upkeep:
     from spandrel.knowledge.upkeep import Upkeep
 
-    return Upkeep(database(SYSTEM_ROLE), objects(), queue())
+    return Upkeep(database(SYSTEM_ROLE), objects())
 
 
 @lru_cache(maxsize=1)
