@@ -24,9 +24,14 @@ class ToolCallError(SpandrelError):
     status = 502
 
     def __init__(
-        self, reason: Reason, detail: str | None = None, *, retry_after: float | None = None, **members: Any
+        self,
+        reason: Reason | None = None,
+        detail: str | None = None,
+        *,
+        retry_after: float | None = None,
+        **members: Any,
     ) -> None:
-        super().__init__(detail, reason=str(reason), **members)
+        super().__init__(detail, **({"reason": str(reason)} if reason else {}), **members)
         self.reason, self.retry_after = reason, retry_after
 
 
