@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from functools import lru_cache
 from typing import Any
@@ -57,7 +58,8 @@ def _answer(request: Request, error: SpandrelError, **headers: str) -> JSONRespo
 
 async def _spandrel_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, SpandrelError)
-    return _answer(request, error)
+    wait = error.members.get("retry_after")
+    return _answer(request, error, **({"Retry-After": str(math.ceil(wait))} if wait else {}))
 
 
 async def _validation_error(request: Request, error: Exception) -> JSONResponse:

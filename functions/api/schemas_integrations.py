@@ -137,7 +137,7 @@ class CreateIntegration(_Reached):
         )
 
     def revealed(self) -> dict[str, Any]:
-        """With its secret, for the hash that an idempotency key stands for."""
+        """All of it, the secret too, for the hash that an idempotency key stands for."""
         import msgspec
 
         return self.model_dump(mode="json") | {"auth": msgspec.to_builtins(auth_of(self.auth))}

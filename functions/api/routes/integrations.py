@@ -72,7 +72,7 @@ async def change(integration_id: UUID, body: ChangeIntegration, user_id: UserId)
 
 @router.delete("/{integration_id}", status_code=204, operation_id="delete_integration")
 async def delete(integration_id: UUID, user_id: UserId) -> None:
-    """With its tools, its checks and its secret."""
+    """Deletes it, its tools, its checks and its secret."""
     make.saved().delete(user_id, integration_id)
 
 

@@ -27,7 +27,7 @@ class TooOftenError(SpandrelError):
     code = "too_often"
     status = 429
 
-    def __init__(self, detail: str | None = None, *, retry_after: float, **members: Any) -> None:
+    def __init__(self, detail: str | None = None, *, retry_after: float = 10.0, **members: Any) -> None:
         super().__init__(detail, retry_after=retry_after, **members)
 
 
