@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 LAYER = ROOT / "layers" / "shared"
 FUNCTIONS = ROOT / "functions"
 SOURCES = sorted([*LAYER.rglob("*.py"), *FUNCTIONS.rglob("*.py")])
-FEATURES = ("knowledge", "events", "integrations", "templates", "prompts", "sessions", "chat", "usage")
+FEATURES = ("knowledge", "events", "integrations", "templates", "prompts", "sessions", "chat", "usage", "health")
 VENDORS = {
     "boto3", "botocore", "openai", "mcp", "mcp_types", "httpx2", "httpcore2", "cryptography", "mypy_boto3_s3",
     "mypy_boto3_sqs",

@@ -90,12 +90,14 @@ class IntegrationSettings(msgspec.Struct, frozen=True):
     """Servers that users name. `kms_key_id` seals their secrets, or on one machine `secret_key` (base64, 32 bytes).
 
     `allow_loopback` is for the one-machine run alone. `registry_url`: the MCP registry that is searched.
+    `check_concurrency`: servers looked at at once.
     """
 
     kms_key_id: str | None
     secret_key: str | None
     allow_loopback: bool
     registry_url: str
+    check_concurrency: int = 100
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -151,6 +153,7 @@ def load(env: Mapping[str, str] | None = None) -> Settings:
             secret_key=env.get("SPANDREL_SECRET_KEY") or None,
             allow_loopback=env.get("SPANDREL_ALLOW_LOOPBACK", "").lower() == "true",
             registry_url=env.get("SPANDREL_REGISTRY_URL") or "https://registry.modelcontextprotocol.io",
+            check_concurrency=_number(env, "SPANDREL_HEALTH_CHECK_CONCURRENCY", 100),
         ),
         prices=env.get("SPANDREL_PRICES") or None,
     )

@@ -20,6 +20,12 @@ from spandrel.errors.documents import (
     DocumentTypeUnsupportedError as DocumentTypeUnsupportedError,
     DocumentWorkerLostError as DocumentWorkerLostError,
 )
+from spandrel.errors.integrations import (
+    IntegrationDisabledError as IntegrationDisabledError,
+    ToolChangedError as ToolChangedError,
+    TooManyIntegrationsError as TooManyIntegrationsError,
+    TooOftenError as TooOftenError,
+)
 from spandrel.errors.models import (
     ContextTooLongError as ContextTooLongError,
     ModelAnswerInvalidError as ModelAnswerInvalidError,

@@ -8,7 +8,16 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from spandrel.wiring.broadcast import pump as pump, repair_feed as repair_feed
-from spandrel.wiring.providers import chat_model, database, embedder, news as news, objects, queue, settings, turn_queue
+from spandrel.wiring.providers import (
+    chat_model,
+    database as database,
+    embedder,
+    news as news,
+    objects as objects,
+    queue as queue,
+    settings as settings,
+    turn_queue,
+)
 from spandrel.wiring.realtime import (
     actions as actions,
     connections as connections,
@@ -83,7 +92,7 @@ def purge() -> Purge:
 def upkeep() -> Upkeep:
     from spandrel.knowledge.upkeep import Upkeep
 
-    return Upkeep(database(SYSTEM_ROLE), objects(), queue())
+    return Upkeep(database(SYSTEM_ROLE), objects())
 
 
 @lru_cache(maxsize=1)
