@@ -9,7 +9,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, 
 
 from functions.api.schemas import Body, Name
 from spandrel.integrations.models import Auth, BearerAuth, HeaderAuth, NoAuth, OAuthClientCredentials, Target, Transport
-from spandrel.integrations.records import Changes, Check, Integration, IntegrationTool, NewIntegration
+from spandrel.integrations.records import Changes, Check, Integration, IntegrationTool, NewIntegration, ToolPolicy
 
 MAX_SECRET, MAX_PEM = 8192, 65_536
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")  # RFC 9110, 5.6.2
@@ -182,7 +182,10 @@ class ReviewTool(Body):
 
 
 class ChangeTool(Body):
-    capabilities: Capabilities
+    """What is left out stays. `policy`: every tool begins with `ask`; `never` is not offered to a model at all."""
+
+    capabilities: Capabilities | None = None
+    policy: ToolPolicy | None = None
 
 
 class IntegrationPage(BaseModel):

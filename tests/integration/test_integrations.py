@@ -375,13 +375,13 @@ def test_what_a_tool_serves_can_be_set(hub: Hub) -> None:
     made = hub.add()
     hub.round()
     hub.told()
-    changed = hub.review.set_capabilities(ADA, made.id, "read_events", ["b", "a", "b"])
+    changed = hub.review.change(ADA, made.id, "read_events", capabilities=["b", "a", "b"])
     assert changed.capabilities == ["a", "b"]
     assert hub.told() == ["tool.updated"]
     hub.round()
     assert hub.tools(made)["read_events"].capabilities == ["a", "b"]
     with pytest.raises(NotFoundError):
-        hub.review.set_capabilities(ADA, made.id, "nothing", [])
+        hub.review.change(ADA, made.id, "nothing", capabilities=[])
 
 
 def test_pages_of_tools_go_by_name(hub: Hub) -> None:

@@ -133,8 +133,9 @@ async def review(integration_id: UUID, name: ToolName, body: ReviewTool, user_id
 
 @router.patch("/{integration_id}/tools/{name:path}", operation_id="change_integration_tool")
 async def change_tool(integration_id: UUID, name: ToolName, body: ChangeTool, user_id: UserId) -> IntegrationTool:
-    """Sets what it serves, as templates ask for it."""
-    return make.tool_review().set_capabilities(user_id, integration_id, name, body.capabilities)
+    """Sets what it serves, as templates ask for it, and whether you are asked before a model's call of it is made."""
+    change = make.tool_review().change
+    return change(user_id, integration_id, name, capabilities=body.capabilities, policy=body.policy)
 
 
 @finding.post("/integration-discoveries", operation_id="discover_integration")

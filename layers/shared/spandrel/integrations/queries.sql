@@ -153,15 +153,26 @@ SELECT append_event(user_id, CASE WHEN %(approve)s THEN 'tool.approved' ELSE 'to
                     jsonb_build_object('name', name, 'schema_hash', encode(schema_hash, 'hex'), 'integration_id', risen.id))
 FROM reviewed, risen;
 
--- name: set_tool_capabilities
+-- name: change_tool
 WITH changed AS (
-    UPDATE integration_tools SET capabilities = %(capabilities)s, updated_at = now()
+    UPDATE integration_tools SET capabilities = coalesce(%(capabilities)s, capabilities), policy = coalesce(%(policy)s, policy),
+        updated_at = now()
     WHERE integration_id = %(integration_id)s AND name = %(name)s
-    RETURNING user_id, integration_id, name, capabilities
+    RETURNING user_id, integration_id, name, capabilities, policy
 )
-SELECT append_event(user_id, 'tool.updated', 'integrations/' || integration_id || '/tools/' || name,
-                    jsonb_build_object('name', name, 'capabilities', capabilities, 'integration_id', integration_id))
+SELECT append_event(user_id, 'tool.updated', 'integrations/' || integration_id || '/tools/' || name, jsonb_build_object(
+    'name', name, 'capabilities', capabilities, 'policy', policy, 'integration_id', integration_id))
 FROM changed;
+
+-- name: callable_tool
+-- A tool as a call needs it, with its server and the sealed secret. No row: it is not there, or no longer.
+SELECT i.id, i.user_id, i.enabled, i.status, i.url, i.transport, i.auth, i.secret, i.ca_certificate, t.input_schema, t.status AS tool_status, t.policy
+FROM integrations i JOIN integration_tools t ON t.integration_id = i.id AND t.name = %(tool)s
+WHERE i.slug = %(slug)s;
+
+-- name: check_soon
+-- A call found what a check would find: it is due now.
+UPDATE integrations SET next_check_at = least(next_check_at, now()) WHERE id = %(integration_id)s AND enabled RETURNING id;
 
 -- name: take_allowance
 SELECT take_allowance(%(user_id)s, %(kind)s) AS used;

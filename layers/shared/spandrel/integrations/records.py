@@ -11,6 +11,7 @@ from spandrel.integrations.models import Auth, NoAuth, Status, Transport
 
 AuthType = Literal["none", "bearer", "header", "oauth_client_credentials"]
 ToolStatus = Literal["active", "held", "removed"]
+ToolPolicy = Literal["always", "ask", "never"]
 Decision = Literal["approve", "reject"]
 
 
@@ -107,6 +108,8 @@ class IntegrationTool:
     """As its server lists it. `held`: it is not what its owner trusted, which stands in `approved`; no model may call
     it until it is approved. `rejected`: it was looked at and turned down. `schema_hash`: of name, description and input
     schema; a review names the one that it looked at.
+
+    `policy`: whether its owner is asked before each call, or it is never offered to a model.
     """
 
     name: str
@@ -118,6 +121,7 @@ class IntegrationTool:
     schema_hash: str
     capabilities: list[str]
     status: ToolStatus
+    policy: ToolPolicy
     rejected: bool
     approved: TrustedTool | None
     first_seen_at: datetime

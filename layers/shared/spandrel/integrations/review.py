@@ -10,7 +10,7 @@ from uuid import UUID
 from spandrel.database import Database
 from spandrel.errors import InvalidRequestError, ToolChangedError
 from spandrel.integrations import store
-from spandrel.integrations.records import Decision, IntegrationTool, ToolStatus
+from spandrel.integrations.records import Decision, IntegrationTool, ToolPolicy, ToolStatus
 from spandrel.integrations.store import queries
 from spandrel.pagination import Page
 
@@ -57,13 +57,25 @@ class ToolReview:
                 raise ToolChangedError
             return store.find_tool(tx, integration_id, name)
 
-    def set_capabilities(
-        self, user_id: str, integration_id: UUID, name: str, capabilities: list[str]
+    def change(
+        self,
+        user_id: str,
+        integration_id: UUID,
+        name: str,
+        *,
+        capabilities: list[str] | None = None,
+        policy: ToolPolicy | None = None,
     ) -> IntegrationTool:
-        parameters = {"integration_id": integration_id, "name": name, "capabilities": sorted(set(capabilities))}
+        """What it serves, and whether its owner is asked before it is called. None leaves it as it is."""
+        parameters = {
+            "integration_id": integration_id,
+            "name": name,
+            "capabilities": None if capabilities is None else sorted(set(capabilities)),
+            "policy": policy,
+        }
         with self.database.transaction(user_id) as tx:
             store.lock(tx, integration_id)
-            tx.execute(queries.set_tool_capabilities, parameters)
+            tx.execute(queries.change_tool, parameters)
             return store.find_tool(tx, integration_id, name)
 
 

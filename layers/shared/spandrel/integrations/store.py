@@ -83,6 +83,7 @@ def tool(row: Row) -> IntegrationTool:
         schema_hash=row["schema_hash"].hex(),
         capabilities=row["capabilities"],
         status=row["status"],
+        policy=row["policy"],
         rejected=row["rejected_hash"] == row["schema_hash"],
         approved=None if row["approved"] is None else TrustedTool(**row["approved"]),
         first_seen_at=row["first_seen_at"],

@@ -161,11 +161,13 @@ def conversations() -> Conversations:
 @lru_cache(maxsize=1)
 def run_turn() -> RunTurn:
     from spandrel.chat.turn import RunTurn
+    from spandrel.wiring import integrations
 
     chat = settings().chat
     # A worker that is alive says so with every save, and the longest silence between two is the model's own.
     lease = int(2 * chat.timeout) + 15
-    return RunTurn(database(APP_ROLE), chat_model(), search, prices(), chat.context_tokens, lease)
+    tools = integrations.call_tool()
+    return RunTurn(database(APP_ROLE), chat_model(), search, prices(), chat.context_tokens, lease, tools)
 
 
 @lru_cache(maxsize=1)

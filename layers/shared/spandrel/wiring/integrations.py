@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from spandrel.health.details import Details
     from spandrel.health.models import Component
     from spandrel.health.round import Round
+    from spandrel.integrations.call import CallTool
     from spandrel.integrations.check import Checks
     from spandrel.integrations.credentials import Credentials
     from spandrel.integrations.discover import Discover
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from spandrel.integrations.watch import Watch
     from spandrel.knowledge.reconcile import Reconcile
     from spandrel.knowledge.stuck import FreeStuck
+
+
+FEED_BATCH = 1000
+"""Users who are told again, and connections that are forgotten, a round."""
 
 
 @lru_cache(maxsize=1)
@@ -90,8 +95,20 @@ def reconcile() -> Reconcile:
     return Reconcile(wiring.database(wiring.SYSTEM_ROLE), wiring.objects(), wiring.queue())
 
 
+@lru_cache(maxsize=1)
+def call_tool() -> CallTool:
+    from spandrel.integrations.call import CallTool
+
+    return CallTool(wiring.database(wiring.APP_ROLE), outbound.caller, credentials)
+
+
 def _turns(_: float) -> Mapping[str, Any]:
-    return asdict(wiring.session_upkeep().recover_turns())
+    upkeep = wiring.session_upkeep()
+    return asdict(upkeep.recover_turns()) | {"approvals_expired": upkeep.expire_approvals()}
+
+
+def _events(_: float) -> Mapping[str, Any]:
+    return asdict(wiring.repair_feed().run(FEED_BATCH)) | asdict(wiring.retention().run())
 
 
 def _sessions(_: float) -> Mapping[str, Any]:
@@ -118,6 +135,7 @@ def components() -> tuple[Component, ...]:
     return (
         Component("turns", _turns),
         Component("sessions", _sessions),
+        Component("events", _events),
         Component("documents", _documents),
         Component("integrations", _integrations, share=8),
         Component("reconciliation", _reconciliation),
