@@ -45,11 +45,12 @@ def receive(event: dict[str, Any], connection_id: str) -> Response:
     return {"statusCode": 200} | ({"body": answered.frame.decode()} if answered.frame else {})
 
 
-ROUTES = {"$connect": connect, "$disconnect": disconnect}
+# Not by the route's key: a client can send "$connect" or "$disconnect" as its action, and is given that route.
+EVENTS = {"CONNECT": connect, "DISCONNECT": disconnect}
 
 
 @logger.inject_lambda_context
 @publish_metrics
 def handler(event: dict[str, Any], context: Any) -> Response:
     request = event["requestContext"]
-    return ROUTES.get(request["routeKey"], receive)(event, request["connectionId"])
+    return EVENTS.get(request["eventType"], receive)(event, request["connectionId"])

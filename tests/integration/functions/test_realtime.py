@@ -13,7 +13,7 @@ from spandrel import wiring
 from spandrel.errors import DatabaseUnavailableError
 from spandrel.events.actions import BURST, FLOOD, PER_SECOND
 from tests.support.knowledge import ADA, BOB, KnowledgeBase
-from tests.support.realtime import Client, FakeFarewell, listen
+from tests.support.realtime import Client, FakeFarewell, listen, sample
 from tests.support.studio import Studio
 
 LIMIT = 128 * 1024
@@ -235,6 +235,15 @@ def test_what_is_wrong_is_told_and_the_connection_lives(ada: Client, text: str, 
 def test_a_text_that_cannot_be_kept_is_refused(ada: Client, text: str) -> None:
     answer = ada.say(action="send_message", session_id=str(uuid4()), client_message_id="1", text=text, request_id="r")
     assert (answer["code"], answer["request_id"]) == ("invalid_request", "r")
+
+
+@pytest.mark.parametrize("route", ["$connect", "$disconnect"])
+def test_a_client_cannot_play_the_gateway(wired: KnowledgeBase, ada: Client, route: str) -> None:
+    """The gateway gives a message whose action is a route's key to that route."""
+    request = sample("message", "ada-1")["requestContext"] | {"routeKey": route}
+    answer = ada.send(json.dumps({"action": route}), requestContext=request)
+    assert answer["code"] == "unknown_action"
+    assert connections(wired) == [("ada-1", ADA, None, False)]
 
 
 def test_an_unknown_action_is_told_which_there_are(ada: Client) -> None:
