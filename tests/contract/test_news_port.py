@@ -74,7 +74,8 @@ def test_nobody_is_told_of_nothing(server: HttpServer, news: SqsNews) -> None:
 
 
 @pytest.mark.parametrize(
-    "reply", [Reply(500), Reply(403), Reply(200, b'{"Failed": [{"Id": "0"}]}'), Reply(200, b"<html>"), Reply(200, b"[]")]
+    "reply",
+    [Reply(500), Reply(403), Reply(200, b'{"Failed": [{"Id": "0"}]}'), Reply(200, b"<html>"), Reply(200, b"[]")],
 )
 def test_a_refusal_is_typed(server: HttpServer, news: SqsNews, reply: Reply) -> None:
     server.answer = lambda request: reply

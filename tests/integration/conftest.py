@@ -39,6 +39,7 @@ MADE = (
     "news",
     "pump",
     "repair_feed",
+    "delta_stream",
 )
 
 

@@ -128,6 +128,9 @@ def test_every_use_case_is_made_once_and_opens_nothing(aws: pytest.MonkeyPatch) 
         wiring.prices,
         wiring.budgets,
         wiring.reports,
+        wiring.news,
+        wiring.pump,
+        wiring.repair_feed,
     ):
         assert make() is make()
 
@@ -138,4 +141,21 @@ def test_users_requests_and_jobs_have_roles_of_their_own(aws: pytest.MonkeyPatch
     assert [wiring.search().database, wiring.collections().database, wiring.documents().database] == [app] * 3
     assert [wiring.begin_session().database, wiring.sessions().database, wiring.run_turn().database] == [app] * 3
     assert wiring.session_upkeep().database is system
+    assert [wiring.pump().database, wiring.repair_feed().database] == [system] * 2
     assert [wiring.ingest().database, wiring.purge().database, wiring.upkeep().database] == [system] * 3
+
+
+def test_answers_are_streamed_where_there_is_a_feed(aws: pytest.MonkeyPatch) -> None:
+    assert wiring.run_turn().sink is None
+    aws.setenv("SPANDREL_CONNECTIONS_URL", "https://abc.execute-api.eu-central-1.amazonaws.com/live")
+    for each in CACHED:
+        each.cache_clear()
+    assert wiring.run_turn().sink is wiring.delta_stream() is not None
+
+
+def test_a_change_is_told_where_there_is_a_queue(aws: pytest.MonkeyPatch) -> None:
+    assert wiring.database("spandrel_app")._heard is None
+    aws.setenv("SPANDREL_BROADCAST_QUEUE_URL", "https://sqs.example.com/news")
+    for each in CACHED:
+        each.cache_clear()
+    assert wiring.database("spandrel_app")._heard is not None

@@ -7,7 +7,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from spandrel.wiring.broadcast import pump as pump, repair_feed as repair_feed
+from spandrel.wiring.broadcast import delta_stream, pump as pump, repair_feed as repair_feed
 from spandrel.wiring.providers import chat_model, database, embedder, news as news, objects, queue, settings, turn_queue
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def run_turn() -> RunTurn:
     chat = settings().chat
     # A worker that is alive says so with every save, and the longest silence between two is the model's own.
     lease = int(2 * chat.timeout) + 15
-    return RunTurn(database(APP_ROLE), chat_model(), search, prices(), chat.context_tokens, lease)
+    return RunTurn(database(APP_ROLE), chat_model(), search, prices(), chat.context_tokens, lease, sink=delta_stream())
 
 
 @lru_cache(maxsize=1)
