@@ -45,6 +45,7 @@ MADE = (
     "news",
     "pump",
     "repair_feed",
+    "delta_stream",
 )
 
 

@@ -53,12 +53,21 @@ def test_a_job_tells_of_everybody_that_it_changed_something_for(feed: Feed) -> N
 
 def test_what_is_rolled_back_was_never_news(feed: Feed) -> None:
     feed.open("a")
-    with pytest.raises(ZeroDivisionError), feed.app.transaction(ADA) as tx:
-        tx.execute(APPEND, {"user_id": ADA}).fetchone()
-        raise ZeroDivisionError
-    with pytest.raises(psycopg.errors.DivisionByZero), feed.app.transaction(ADA) as tx:
-        tx.execute(APPEND, {"user_id": ADA})
-        tx.execute(b"SELECT 1 / 0")
+
+    def changes_its_mind() -> None:
+        with feed.app.transaction(ADA) as tx:
+            tx.execute(APPEND, {"user_id": ADA}).fetchone()
+            raise ZeroDivisionError
+
+    def fails() -> None:
+        with feed.app.transaction(ADA) as tx:
+            tx.execute(APPEND, {"user_id": ADA})
+            tx.execute(b"SELECT 1 / 0")
+
+    with pytest.raises(ZeroDivisionError):
+        changes_its_mind()
+    with pytest.raises(psycopg.errors.DivisionByZero):
+        fails()
     feed.app.run(b"SELECT 1")
     assert list(feed.news.told) == []
 

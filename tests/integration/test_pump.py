@@ -214,7 +214,7 @@ def test_letting_go_and_claiming_at_one_moment_loses_nothing(feed: Feed, databas
     feed.append(1)
     feed.open("a", after=0)
     holder = store.PumpStore(feed.system, [ADA])
-    [held], _ = holder.claim()
+    holder.claim()
     # The holder's statements, as settle sends them, in a transaction that does not end yet.
     with psycopg.connect(database_url) as slow:
         result = '[{"id": "a", "from_seq": 0, "was_live": false, "seq": 1, "live": true, "failures": 0}]'

@@ -1,4 +1,4 @@
-"""Pumps that are killed with -9 while they send, before a real gateway server: nothing is lost, nothing out of order."""
+"""Pumps that are killed with -9 while they send to a real gateway server: nothing is lost, nothing out of order."""
 
 from __future__ import annotations
 

@@ -44,6 +44,9 @@ class FakeGateway:
         self.disconnected.append(connection_id)
         return SENT
 
+    def close(self) -> None:
+        pass
+
     def told(self, connection_id: str) -> list[str]:
         return [short(frame) for frame in self.frames[connection_id]]
 

@@ -136,6 +136,9 @@ def test_every_use_case_is_made_once_and_opens_nothing(aws: pytest.MonkeyPatch) 
         wiring.history,
         wiring.retention,
         wiring.realtime.farewell,
+        wiring.news,
+        wiring.pump,
+        wiring.repair_feed,
     ):
         assert make() is make()
 
@@ -148,6 +151,7 @@ def test_users_requests_and_jobs_have_roles_of_their_own(aws: pytest.MonkeyPatch
     assert [wiring.tickets().database, wiring.connections().database, wiring.actions().database] == [app] * 3
     assert [wiring.history().database, wiring.retention().database] == [app, system]
     assert wiring.session_upkeep().database is system
+    assert [wiring.pump().database, wiring.repair_feed().database] == [system] * 2
     assert [wiring.ingest().database, wiring.purge().database, wiring.upkeep().database] == [system] * 3
 
 
@@ -167,3 +171,19 @@ def test_secrets_are_sealed_by_kms_or_on_one_machine_by_its_key(aws: pytest.Monk
 def test_what_goes_out_shares_its_tokens(aws: pytest.MonkeyPatch) -> None:
     assert outbound.prober() is outbound.caller()
     assert outbound.registry() is outbound.registry()
+
+
+def test_answers_are_streamed_where_there_is_a_feed(aws: pytest.MonkeyPatch) -> None:
+    assert wiring.run_turn().sink is None
+    aws.setenv("SPANDREL_CONNECTIONS_URL", "https://abc.execute-api.eu-central-1.amazonaws.com/live")
+    for each in CACHED:
+        each.cache_clear()
+    assert wiring.run_turn().sink is wiring.delta_stream() is not None
+
+
+def test_a_change_is_told_where_there_is_a_queue(aws: pytest.MonkeyPatch) -> None:
+    assert wiring.database("spandrel_app")._heard is None
+    aws.setenv("SPANDREL_BROADCAST_QUEUE_URL", "https://sqs.example.com/news")
+    for each in CACHED:
+        each.cache_clear()
+    assert wiring.database("spandrel_app")._heard is not None

@@ -59,8 +59,7 @@ class Asker:
                 if not worth_it:
                     raise
                 if progress:
-                    progress.text = before
-                    progress.save()
+                    progress.restart(before)
                 self.invocation.sleep(wait)
         self._note(completion, purpose)
         return completion

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -36,6 +36,22 @@ class ToolCaller(Protocol):
 
 
 class DeltaSink(Protocol):
-    """Where the pieces of an answer go while it is made. They are ephemeral: losing one loses nothing that is kept."""
+    """Where the pieces of an answer go while it is made. They are ephemeral: losing one loses nothing that is kept, and
+    nothing that goes wrong with them is told to the turn, nor does the turn wait for them.
+    """
 
-    def delta(self, turn_id: UUID, attempt: int, index: int, text: str) -> None: ...
+    def audience(self, turn_id: UUID, attempt: int, connection_ids: Sequence[str]) -> None:
+        """Who listens at this moment. Whoever is new is sent the text so far first."""
+        ...
+
+    def delta(self, turn_id: UUID, attempt: int, index: int, text: str) -> None:
+        """The next piece, the `index`th of this attempt at the turn."""
+        ...
+
+    def restart(self, turn_id: UUID, attempt: int, text: str) -> None:
+        """What was said after `text` is taken back: the model is asked again."""
+        ...
+
+    def end(self, turn_id: UUID) -> None:
+        """Nothing follows."""
+        ...

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from spandrel.chat.ports import DeltaSink
-from spandrel.chat.store import NewMessage, TurnStore
+from spandrel.chat.store import NewMessage, Saved, TurnStore
 
 SAVE_SECONDS = 1.0
 
@@ -44,6 +44,21 @@ class Progress:
         if self.clock() - self._saved >= SAVE_SECONDS:
             self.save()
 
+    def restart(self, text: str) -> None:
+        """Takes back what was said after `text`. Raises as `piece` does."""
+        self.text = text
+        if self.sink is not None:
+            self.sink.restart(self.store.task.turn_id, self.attempt, text)
+        self.save()
+
+    def audience(self, connection_ids: Sequence[str]) -> None:
+        if self.sink is not None:
+            self.sink.audience(self.store.task.turn_id, self.attempt, connection_ids)
+
+    def end(self) -> None:
+        if self.sink is not None:
+            self.sink.end(self.store.task.turn_id)
+
     def save(self) -> None:
         """Keeps the text and the lease. Raises as `piece` does."""
         self._note(self.store.save(self.text))
@@ -52,9 +67,10 @@ class Progress:
         """Keeps what is not to be said again, too. Raises as `piece` does."""
         self._note(self.store.keep(said, self.text))
 
-    def _note(self, cancelled: bool | None) -> None:
+    def _note(self, saved: Saved | None) -> None:
         self._saved = self.clock()
-        if cancelled is None:
+        if saved is None:
             raise TurnLostError
-        if cancelled:
+        self.audience(saved.connections)
+        if saved.cancel_requested:
             raise TurnCancelledError

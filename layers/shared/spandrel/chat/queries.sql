@@ -1,12 +1,14 @@
 -- name: claim_turn
--- The functions are documented with their migration.
-SELECT * FROM claim_turn(%(turn_id)s, %(owner)s, %(lease_seconds)s);
+-- The functions are documented with their migration. `connections`: who may see the answer while it is made.
+SELECT c.*, live_connections(current_user_id()) AS connections FROM claim_turn(%(turn_id)s, %(owner)s, %(lease_seconds)s) c;
 
 -- name: save_partial
-SELECT * FROM save_partial(%(turn_id)s, %(owner)s, %(partial)s, %(lease_seconds)s);
+SELECT s.*, live_connections(current_user_id()) AS connections
+FROM save_partial(%(turn_id)s, %(owner)s, %(partial)s, %(lease_seconds)s) s;
 
 -- name: save_said
-SELECT * FROM save_said(%(turn_id)s, %(owner)s, %(said)s::jsonb, %(partial)s, %(lease_seconds)s);
+SELECT s.*, live_connections(current_user_id()) AS connections
+FROM save_said(%(turn_id)s, %(owner)s, %(said)s::jsonb, %(partial)s, %(lease_seconds)s) s;
 
 -- name: park_turn
 SELECT park_turn(%(turn_id)s, %(owner)s, %(said)s::jsonb, %(partial)s, %(calls)s::jsonb, %(asks)s::jsonb, %(wait_seconds)s) AS parked;

@@ -87,6 +87,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     tools: list[ToolRow]
     said: list[NewMessage] = []
     decisions: dict[str, Decision] = {}
+    connections: list[str] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +122,14 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
+class Saved:
+    """What a worker learns when it saves. `connections`: who may see the answer while it is made."""
+
+    cancel_requested: bool
+    connections: list[str]
+
+
+@dataclass(frozen=True, slots=True)
 class TurnStore:
     """One worker's hold on one turn: nothing is written once it has lost it."""
 
@@ -134,18 +143,19 @@ class TurnStore:
         [row] = self._run(queries.claim_turn, {"lease_seconds": self.lease_seconds})
         if row["outcome"] != "claimed":
             return row["outcome"], None
-        return "claimed", msgspec.json.decode(row["work"], type=Work)
+        work = msgspec.json.decode(row["work"], type=Work)
+        return "claimed", msgspec.structs.replace(work, connections=row["connections"])
 
-    def save(self, partial: str) -> bool | None:
-        """Whether a cancellation was asked for; None: the turn is no longer this worker's."""
+    def save(self, partial: str) -> Saved | None:
+        """None: the turn is no longer this worker's."""
         rows = self._run(queries.save_partial, {"partial": _storable(partial), "lease_seconds": self.lease_seconds})
-        return rows[0]["cancel_requested"] if rows else None
+        return Saved(**rows[0]) if rows else None
 
-    def keep(self, said: list[NewMessage], partial: str) -> bool | None:
+    def keep(self, said: list[NewMessage], partial: str) -> Saved | None:
         """What is not to be said again, whoever goes on with the turn. Answers as `save` does."""
         parameters = {"said": _messages(said), "partial": _storable(partial), "lease_seconds": self.lease_seconds}
         rows = self._run(queries.save_said, parameters)
-        return rows[0]["cancel_requested"] if rows else None
+        return Saved(**rows[0]) if rows else None
 
     def park(self, said: list[NewMessage], partial: str, calls: list[Call], asks: list[Ask]) -> bool:
         """Puts the turn aside until its user has decided on `asks`. False: it is no longer this worker's."""

@@ -71,6 +71,7 @@ class RunTurn:
             return TurnOutcome(outcome)
         calls: list[Call] = []
         progress = Progress(store, work.attempt, self.sink)
+        progress.audience(work.connections)
         worker = _Worker(self, task, work, Asker(self.model, self.prices, invocation, calls), progress)
         try:
             messages, summary = worker.work()
@@ -87,6 +88,8 @@ class RunTurn:
         except Exception:  # noqa: BLE001 - the turn's user must see an end, the log has the rest
             logger.exception("turn failed", extra={"turn_id": str(task.turn_id)})
             return self._fail(store, SpandrelError(), progress, calls)
+        finally:
+            progress.end()
 
     def _fail(self, store: TurnStore, error: SpandrelError, progress: Progress, calls: list[Call]) -> TurnOutcome:
         logger.warning("turn failed", extra={"turn_id": str(store.task.turn_id), "code": error.code})

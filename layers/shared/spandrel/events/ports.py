@@ -53,3 +53,7 @@ class Gateway(Protocol):
     async def disconnect(self, connection_id: str, *, timeout: float) -> Posted:
         """Closes a connection; the client notices at once."""
         ...
+
+    def close(self) -> None:
+        """Gives its own connections up."""
+        ...

@@ -7,7 +7,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from spandrel.wiring.broadcast import pump as pump, repair_feed as repair_feed
+from spandrel.wiring.broadcast import delta_stream, pump as pump, repair_feed as repair_feed
 from spandrel.wiring.providers import (
     chat_model,
     database as database,
@@ -166,8 +166,8 @@ def run_turn() -> RunTurn:
     chat = settings().chat
     # A worker that is alive says so with every save, and the longest silence between two is the model's own.
     lease = int(2 * chat.timeout) + 15
-    tools = integrations.call_tool()
-    return RunTurn(database(APP_ROLE), chat_model(), search, prices(), chat.context_tokens, lease, tools)
+    tools, sink = integrations.call_tool(), delta_stream()
+    return RunTurn(database(APP_ROLE), chat_model(), search, prices(), chat.context_tokens, lease, tools, sink)
 
 
 @lru_cache(maxsize=1)

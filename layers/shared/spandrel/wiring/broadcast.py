@@ -10,6 +10,7 @@ from spandrel.wiring.providers import database, news, settings
 if TYPE_CHECKING:
     from spandrel.events.broadcast.pump import Pump
     from spandrel.events.broadcast.repair import RepairFeed
+    from spandrel.events.broadcast.stream import DeltaStream
     from spandrel.events.ports import Gateway
 
 _ROLE = "spandrel_system"  # a pump serves whoever has news
@@ -37,3 +38,11 @@ def repair_feed() -> RepairFeed:
     from spandrel.events.broadcast.repair import RepairFeed
 
     return RepairFeed(database(_ROLE), news())
+
+
+@lru_cache(maxsize=1)
+def delta_stream() -> DeltaStream | None:
+    """None: there is no feed to stream to."""
+    from spandrel.events.broadcast.stream import DeltaStream
+
+    return DeltaStream(gateway) if settings().realtime.connections_url else None
