@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import struct
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from spandrel.adapters import outbound_tls
 from spandrel.adapters.mcp_client import McpClient
 from spandrel.adapters.outbound_faults import Policy
 from spandrel.integrations.models import BearerAuth, HeaderAuth, Probe, Reason, Target
@@ -263,6 +265,19 @@ class TestTls:
         assert found.tls.chain[0].subject == "CN=whales"
         assert found.tls.days_left < 0 if case == "expired" else found.tls.days_left > 80
 
+    def test_a_private_authority_stands_beside_the_public_ones(
+        self, client: McpClient, root: Issued, serve: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        private, public = issue("Other Root", authority=True), outbound_tls.context(root.pem)
+        contexts = {None: public, private.pem: outbound_tls.context(private.pem)}
+        monkeypatch.setattr(outbound_tls, "context", lambda ca_certificate=None: contexts[ca_certificate])
+        for by in (root, private):
+            url = serve(issue("whales", ("127.0.0.1",), by=by))
+            assert client.probe(Target(url, ca_certificate=private.pem), timeout=TIMEOUT).reason is None
+        url = serve(issue("whales", ("127.0.0.1",)))
+        found = client.probe(Target(url, ca_certificate=private.pem), timeout=TIMEOUT)
+        assert found.reason is Reason.TLS_UNTRUSTED
+
     def test_what_does_not_speak_tls(self, client: McpClient) -> None:
         with HttpServer(modern) as server:
             found = client.probe(Target(server.url.replace("http:", "https:")), timeout=TIMEOUT)
@@ -337,6 +352,57 @@ class TestCredentials:
 def test_ill_servers_over_sse(client: McpClient, answer: Any, reason: Reason) -> None:
     with HttpServer(answer) as server:
         assert client.probe(Target(server.url, transport="sse"), timeout=3).reason is reason
+
+
+def answering_over_sse(answer: str) -> Any:
+    """A server whose stream says `answer` once a message has come."""
+    came = asyncio.Event()
+
+    async def behave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        if head.startswith(b"POST"):
+            writer.write(b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n")
+            came.set()
+        else:
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\nevent: endpoint\ndata: /m\n\n")
+            await came.wait()
+            writer.write(f"event: message\ndata: {answer}\n\n".encode())
+        await writer.drain()
+        await asyncio.sleep(3600)
+
+    return behave
+
+
+def test_a_server_over_sse_that_does_not_agree(client: McpClient) -> None:
+    refused = '{"jsonrpc": "2.0", "id": 1, "error": {"code": -32602, "message": "too young"}}'
+    with RawServer(answering_over_sse(refused)) as server:
+        found = client.probe(Target(server.url, transport="sse"), timeout=5)
+    assert (found.reason, found.detail) == (Reason.PROTOCOL, "The server did not agree to begin. It said: too young")
+
+
+async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read(1)
+    linger = struct.pack("ii", 1, 0)
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+
+
+def test_a_connection_that_is_reset(client: McpClient) -> None:
+    with RawServer(reset) as server:
+        assert client.probe(Target(server.url), timeout=5).reason is Reason.CONNECTION
+
+
+def test_a_fault_of_our_own_is_said_in_the_log_by_its_kind_alone(
+    client: McpClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from spandrel.adapters import mcp_session
+
+    def broken(*given: Any) -> Any:
+        raise LookupError("s3cret")
+
+    monkeypatch.setattr(mcp_session, "connected", broken)
+    found = client.probe(Target("https://whales.example.org/"), timeout=5)
+    assert found.reason is Reason.CONNECTION
+    assert caplog.messages == ["a look at a server ended in LookupError"]
 
 
 async def refuses_messages(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

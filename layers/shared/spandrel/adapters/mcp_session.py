@@ -168,8 +168,6 @@ def _judge(journal: Journal, found: Found, error: BaseException | None, target: 
         return error
     cause = first_cause(error)
     said = _said(cause)
-    if isinstance(cause, MCPError) and cause.code == REQUEST_TIMEOUT:
-        return journal.late()
     if error is not None and not isinstance(cause, MCPError | ValidationError | httpx2.HTTPError):
         logger.warning("a look at a server ended in %s", type(cause).__name__)  # its text could hold a secret
     if found.era is None:

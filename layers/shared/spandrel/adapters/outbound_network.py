@@ -141,7 +141,7 @@ class Stream(httpcore2.AsyncNetworkStream):
         self._journal.phase = "tls"
         begin, host = time.perf_counter(), server_hostname or self._host
         try:
-            self._streams = await asyncio.open_connection(sock=self._socket, ssl=ssl_context, server_hostname=host)
+            self._streams = await self._handshake(ssl_context, host)
         except ssl.SSLError as error:
             if isinstance(error, ssl.SSLCertVerificationError):
                 self._journal.evidence = await _read_certificate(self._address, host)
@@ -154,6 +154,17 @@ class Stream(httpcore2.AsyncNetworkStream):
             self._journal.evidence = outbound_tls.evidence(self._streams[1].get_extra_info("ssl_object"))
         self._journal.phase = self._journal.stage
         return self
+
+    async def _handshake(self, context: ssl.SSLContext, host: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A private CA is trusted beside the public ones, so what it has not signed is shown to them too."""
+        try:
+            return await asyncio.open_connection(sock=self._socket, ssl=context, server_hostname=host)
+        except ssl.SSLError as error:
+            public = outbound_tls.context()
+            if context is public or not outbound_tls.untrusted(error):
+                raise
+        self._socket = await _dial(*self._address, None)
+        return await asyncio.open_connection(sock=self._socket, ssl=public, server_hostname=host)
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         try:
