@@ -145,8 +145,9 @@ BEGIN
 END
 $$;
 
--- Forgets evidence older than `p_days`, and of each integration all but the newest `p_keep`. How many rows went; a run does a part.
-CREATE FUNCTION forget_checks(p_days integer, p_keep integer, p_limit integer) RETURNS integer
+-- Forgets evidence older than `p_days`, and of a tenth of the integrations (`p_part`: 0 to 9) all but the newest `p_keep`. How many
+-- rows went; a run does a part.
+CREATE FUNCTION forget_checks(p_days integer, p_keep integer, p_part integer, p_limit integer) RETURNS integer
     LANGUAGE sql AS $$
     WITH old AS (
         SELECT id FROM integration_checks WHERE checked_at < now() - make_interval(days => p_days) LIMIT p_limit
@@ -154,7 +155,7 @@ CREATE FUNCTION forget_checks(p_days integer, p_keep integer, p_limit integer) R
         SELECT c.id FROM integrations i
         CROSS JOIN LATERAL (SELECT k.id FROM integration_checks k WHERE k.integration_id = i.id
                             ORDER BY k.id DESC OFFSET p_keep LIMIT 100) c
-        WHERE i.checked_at > now() - interval '10 minutes' AND mod(abs(hashtext(i.id::text)), 10) = extract(minute FROM now())::integer % 10
+        WHERE mod(abs(hashtext(i.id::text)::bigint), 10) = p_part
         LIMIT p_limit
     ), gone AS (
         DELETE FROM integration_checks WHERE id IN (SELECT id FROM old UNION SELECT id FROM many) RETURNING 1
@@ -177,6 +178,45 @@ CREATE TABLE component_checks (
 CREATE INDEX component_checks_latest ON component_checks (name, checked_at DESC);
 GRANT SELECT ON component_checks TO spandrel_app, spandrel_system;
 GRANT INSERT, DELETE ON component_checks TO spandrel_system;
+
+-- Removes all that is derived from a document, also where some of it is lost already: what goes from its collection's count is what
+-- was counted, not what was found.
+CREATE OR REPLACE FUNCTION remove_chunks(p_document_id uuid) RETURNS void
+    LANGUAGE plpgsql AS $$
+DECLARE
+    v_terms   document_terms;
+    v_numbers integer[];
+    v_chunks  integer;
+BEGIN
+    IF NOT EXISTS (SELECT FROM chunks WHERE document_id = p_document_id)
+       AND NOT EXISTS (SELECT FROM document_terms WHERE document_id = p_document_id) THEN
+        RETURN;
+    END IF;
+    -- The collection before its documents' rows: the order in which fold_terms locks them too.
+    PERFORM FROM collections WHERE id = (SELECT collection_id FROM documents WHERE id = p_document_id)
+        FOR NO KEY UPDATE;
+    DELETE FROM chunk_codes WHERE document_id = p_document_id;
+    DELETE FROM chunk_embeddings WHERE document_id = p_document_id;
+    WITH gone AS (
+        DELETE FROM chunk_terms WHERE document_id = p_document_id RETURNING number
+    )
+    SELECT array_agg(number) INTO v_numbers FROM gone WHERE number IS NOT NULL;
+    DELETE FROM chunks WHERE document_id = p_document_id;
+    SELECT chunk_count INTO v_chunks FROM documents WHERE id = p_document_id;
+    DELETE FROM document_terms WHERE document_id = p_document_id RETURNING * INTO v_terms;
+    IF v_numbers IS NOT NULL THEN
+        INSERT INTO dead_postings (collection_id, user_id, terms, numbers)
+        VALUES (v_terms.collection_id, v_terms.user_id, v_terms.terms, v_numbers);
+    END IF;
+    IF v_terms.folded THEN
+        UPDATE term_counts t SET chunks = t.chunks - d.chunks
+        FROM (SELECT term, chunks FROM unnest(v_terms.terms, v_terms.counts) AS u (term, chunks) ORDER BY term) d
+        WHERE t.collection_id = v_terms.collection_id AND t.term = d.term;
+    END IF;
+    UPDATE collections SET chunk_count = chunk_count - v_chunks
+    WHERE id = (SELECT collection_id FROM documents WHERE id = p_document_id);
+END
+$$;
 
 -- Where an incremental pass goes on: the last place that it has looked at; empty: at the beginning.
 CREATE TABLE reconciliation_cursors (

@@ -182,10 +182,11 @@ SELECT * FROM claim_checks(%(limit)s, %(lease_seconds)s, %(horizon_seconds)s);
 
 -- name: release_checks
 -- Claimed and not looked at: due as before.
-UPDATE integrations SET next_check_at = now() WHERE id = ANY (%(integration_ids)s) AND enabled;
+UPDATE integrations SET next_check_at = now() WHERE id = ANY (%(integration_ids)s) AND enabled
+RETURNING id;
 
 -- name: record_checks
 SELECT record_checks(%(results)s) AS id;
 
 -- name: forget_checks
-SELECT forget_checks(%(days)s, %(keep)s, %(limit)s) AS forgotten;
+SELECT forget_checks(%(days)s, %(keep)s, %(part)s, %(limit)s) AS forgotten;

@@ -70,7 +70,8 @@ class Watch:
         round_.look(self.claim(HORIZON_SECONDS))
         while round_.again_in is not None and round_.wait():
             round_.look(self.claim(0.0))
-        forget = {"days": KEEP_DAYS, "keep": KEEP_CHECKS, "limit": FORGET}
+        part = int(time.time() // 60) % 10
+        forget = {"days": KEEP_DAYS, "keep": KEEP_CHECKS, "part": part, "limit": FORGET}
         round_.report.forgotten = self.database.run(queries.forget_checks, forget)[0]["forgotten"]
         return round_.report
 

@@ -208,7 +208,8 @@ SELECT place FROM reconciliation_cursors WHERE name = %(name)s;
 
 -- name: move_reconciliation
 INSERT INTO reconciliation_cursors (name, place) VALUES (%(name)s, %(place)s)
-ON CONFLICT (name) DO UPDATE SET place = excluded.place, updated_at = now();
+ON CONFLICT (name) DO UPDATE SET place = excluded.place, updated_at = now()
+RETURNING place;
 
 -- name: known_documents
 -- Which of these there are, whatever their state.
