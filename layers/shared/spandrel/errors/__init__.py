@@ -35,6 +35,13 @@ from spandrel.errors.models import (
     ModelRejectedError as ModelRejectedError,
     ModelUnavailableError as ModelUnavailableError,
 )
+from spandrel.errors.outbound import (
+    AddressForbiddenError as AddressForbiddenError,
+    RegistryUnavailableError as RegistryUnavailableError,
+    SecretsUnavailableError as SecretsUnavailableError,
+    SecretUnreadableError as SecretUnreadableError,
+    ToolCallError as ToolCallError,
+)
 from spandrel.errors.realtime import (
     ConnectionFloodedError as ConnectionFloodedError,
     ConnectionUnknownError as ConnectionUnknownError,
@@ -44,13 +51,6 @@ from spandrel.errors.realtime import (
     SeqAheadError as SeqAheadError,
     TicketInvalidError as TicketInvalidError,
     UnknownActionError as UnknownActionError,
-)
-from spandrel.errors.outbound import (
-    AddressForbiddenError as AddressForbiddenError,
-    RegistryUnavailableError as RegistryUnavailableError,
-    SecretsUnavailableError as SecretsUnavailableError,
-    SecretUnreadableError as SecretUnreadableError,
-    ToolCallError as ToolCallError,
 )
 
 
