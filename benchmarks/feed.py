@@ -2,9 +2,9 @@
 
     make local-start && python -m benchmarks.feed
 
-A change is a collection renamed over the HTTP API. Its event's `time` is when its transaction began, so what is measured
-is a little more than what is claimed: the transaction, its commit, the word of news, the queue, the pump and the way to
-the client. One change after the other, and then as many at once as the API takes.
+A change is a collection renamed over the HTTP API. Its event's `time` is when its transaction began, so what is
+measured is a little more than what is claimed: the transaction, its commit, the word of news, the queue, the pump and
+the way to the client. One change after the other, and then some at once.
 """
 
 from __future__ import annotations

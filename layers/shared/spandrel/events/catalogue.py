@@ -69,6 +69,8 @@ CATALOGUE = (
     EventType("session.restored", "A session went back to a checkpoint.", _SESSION, data.SessionRestored),
     EventType("session.rewound", "A session went back before a turn, to ask it again.", _SESSION,
               data.SessionRewound),
+    EventType("session.capabilities_changed", "What a session can do changed with its user's integrations.", _SESSION,
+              data.SessionCapabilitiesChanged),
     EventType("checkpoint.named", "A checkpoint got a name, or lost it.", _SESSION, data.CheckpointNamed),
     EventType("turn.queued", "A turn waits for a worker.", _TURN, data.TurnMoved),
     EventType("turn.started", "A turn is being answered.", _TURN, data.TurnStarted),

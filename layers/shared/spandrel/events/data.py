@@ -105,6 +105,14 @@ class SessionRewound(Data, frozen=True, kw_only=True):
     checkpoint: int
 
 
+class SessionCapabilitiesChanged(Data, frozen=True, kw_only=True):
+    """`available`: of what its template asks for, what its next turn has; `gained` and `lost` since it was told last."""
+
+    available: list[str]
+    gained: list[str]
+    lost: list[str]
+
+
 class CheckpointNamed(Data, frozen=True, kw_only=True):
     """`name` null: the name was taken away."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
 import msgspec
@@ -75,4 +75,5 @@ class ToolReviewed(Data, frozen=True, kw_only=True):
 class ToolUpdated(Data, frozen=True, kw_only=True):
     integration_id: UUID
     name: str
-    capabilities: list[str] | UnsetType = UNSET
+    capabilities: list[str]
+    policy: Literal["always", "ask", "never"]
