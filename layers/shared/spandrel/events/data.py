@@ -106,7 +106,7 @@ class SessionRewound(Data, frozen=True, kw_only=True):
 
 
 class SessionCapabilitiesChanged(Data, frozen=True, kw_only=True):
-    """`available`: of what its template asks for, what its next turn has; `gained` and `lost` since it was told last."""
+    """`available`: of what its template asks for, what its next turn has. `gained`, `lost`: since it was told."""
 
     available: list[str]
     gained: list[str]
