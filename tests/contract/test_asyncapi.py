@@ -14,7 +14,7 @@ import msgspec
 import pytest
 import yaml
 
-from functions.realtime.asyncapi import ANSWERS, SENT, build_asyncapi, render
+from functions.realtime.asyncapi import ANSWERS, SENT, build_asyncapi, main, render
 from spandrel import errors
 from spandrel.errors import EventsExpiredError, RateLimitedError
 from spandrel.events import messages
@@ -31,6 +31,12 @@ DOCUMENT = build_asyncapi()
 def test_the_published_contract_is_the_code_s() -> None:
     assert (DOCS / "asyncapi.yaml").read_text(encoding="utf-8") == render(), "run `make docs`"
     assert yaml.safe_load(render()) == json.loads(json.dumps(DOCUMENT))
+
+
+def test_make_docs_writes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["asyncapi", str(tmp_path / "asyncapi.yaml")])
+    main()
+    assert (tmp_path / "asyncapi.yaml").read_text(encoding="utf-8") == render()
 
 
 # -- its structure

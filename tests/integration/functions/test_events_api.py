@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 
 import pytest
 
-from functions.api.handler import handler
 from spandrel import wiring
 from spandrel.events.history import History
 from tests.support.api import call, validate
@@ -72,6 +71,8 @@ def test_who_comes_too_late_is_told_where_to_go_on(three: KnowledgeBase) -> None
 
 
 def test_a_wait_ends_with_the_invocation_s_time(wired: KnowledgeBase, monkeypatch: pytest.MonkeyPatch) -> None:
+    from functions.api.handler import handler
+
     waits: list[float] = []
     page = History.page
 
