@@ -227,7 +227,7 @@ def compare() -> None:
 
 def at_the_quota() -> None:
     with endpoint(delay=0.015) as running:
-        rate = ours(running, 60_000, 400, lambda: TokenBucket(QUOTA, 1))
+        rate = ours(running, 60_000, 200, lambda: TokenBucket(QUOTA, 1))
         running.stop()
     print(f"with 15 ms an answer, through the token bucket of {QUOTA:,} a second: {rate:,.0f} a second", flush=True)
 
