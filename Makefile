@@ -81,8 +81,9 @@ format: $(SYNCED) ## Format the code and mend what ruff can
 	@$(RUN) ruff check --fix .
 	$(RUN) ruff format .
 
-docs: $(SYNCED) ## Write docs/openapi.json anew from the code
+docs: $(SYNCED) ## Write docs/openapi.json and docs/asyncapi.yaml anew from the code
 	@$(RUN) python -m functions.api.openapi docs/openapi.json
+	$(RUN) python -m functions.realtime.asyncapi docs/asyncapi.yaml
 
 build: $(SYNCED) ## Build functions and layer for AWS; ARCH=arm64 (default) or x86_64
 	@$(RUN) python -m local.aws_build --arch $(ARCH)

@@ -51,6 +51,11 @@ class Config:
         return f"http://127.0.0.1:{self.port}"
 
     @property
+    def execute_api(self) -> str:
+        """Where the emulator serves APIs by their ids, without a scheme: HTTP and WebSocket alike."""
+        return f"127.0.0.1:{self.port}/_aws/execute-api"
+
+    @property
     def logs(self) -> Path:
         return self.home / "logs"
 

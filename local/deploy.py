@@ -111,6 +111,7 @@ def _parameters(config: Config, database_url: str) -> dict[str, str]:
         "ChatModel": provider.chat_model,
         "OpenAiBaseUrl": provider.base_url,
         "OpenAiApiKey": provider.api_key,
+        "ExecuteApiAddress": config.execute_api,
         "Architecture": "x86_64",
         # Each worker is a process of this machine.
         "IngestConcurrency": "2",

@@ -94,7 +94,8 @@ def stop(config: Config, console: Console) -> int:
 
 def show(console: Console, described: dict[str, Any], config: Config) -> None:
     """The URLs, the login, and what to do with them."""
-    rows = [("HTTP API", described["http_url"]), ("AWS endpoint", described["aws_endpoint_url"])]
+    rows = [("HTTP API", described["http_url"]), ("WebSocket API", described["websocket_url"])]
+    rows += [("AWS endpoint", described["aws_endpoint_url"])]
     rows += [("Postgres", described["database_url"]), ("Embeddings", config.provider.model)]
     rows += [("Login", f"{described['username']}  {described['password']}"), ("Details", str(config.stack_file))]
     rows += [("Token", ".venv/bin/spandrel token"), ("Logs", str(config.logs))]

@@ -142,8 +142,8 @@ class Stack:
         password = _password(config)
         users.ensure(config, outputs["UserPoolId"], users.DEMO_USER, password)
         described = {
-            "http_url": f"{config.endpoint}/_aws/execute-api/{outputs['HttpApiId']}",
-            "websocket_url": None,
+            "http_url": f"http://{config.execute_api}/{outputs['HttpApiId']}",
+            "websocket_url": outputs["WebSocketUrl"],
             "console_url": None,
             "aws_endpoint_url": config.endpoint,
             "region": REGION,

@@ -68,6 +68,107 @@ BEGIN
 END
 $$;
 
+-- Doors ----------------------------------------------------------------------------------------------------------------
+
+-- How many messages a connection may send now: a token bucket. Below zero is what it sent beyond. Losing it with a crash is no loss.
+CREATE UNLOGGED TABLE connection_allowances (
+    connection_id text PRIMARY KEY REFERENCES connections (id) ON DELETE CASCADE,
+    user_id       text NOT NULL,
+    tokens        double precision NOT NULL,
+    taken_at      timestamptz NOT NULL
+) WITH (fillfactor = 50);
+CALL protect_user_table('connection_allowances');
+
+-- The first three run with their owner's rights: whoever calls them does not know yet whose connection it is. Each gives only what
+-- belongs to the ticket or the connection that its caller can name.
+
+-- Redeems a ticket, which can be done once, and opens a connection for its user. NULL: there is no such ticket, or not any more.
+CREATE FUNCTION open_connection(p_ticket bytea, p_connection_id text) RETURNS text
+    LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    WITH redeemed AS (
+        DELETE FROM realtime_tickets WHERE hash = p_ticket RETURNING user_id, expires_at
+    )
+    INSERT INTO connections (id, user_id) SELECT p_connection_id, user_id FROM redeemed WHERE expires_at > now()
+    RETURNING user_id
+$$;
+
+CREATE FUNCTION close_connection(p_connection_id text) RETURNS void
+    LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    DELETE FROM connections WHERE id = p_connection_id
+$$;
+
+-- Takes the right to one message. `tokens` below zero: there was none. No row: there is no such connection, or not any more.
+CREATE FUNCTION admit_message(p_connection_id text, p_burst integer, p_per_second integer)
+    RETURNS TABLE (user_id text, tokens double precision)
+    LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    INSERT INTO connection_allowances AS a (connection_id, user_id, tokens, taken_at)
+    SELECT id, c.user_id, p_burst - 1, clock_timestamp() FROM connections c WHERE id = p_connection_id AND expires_at > now()
+    ON CONFLICT (connection_id) DO UPDATE SET
+        tokens = least(p_burst, a.tokens + p_per_second * greatest(extract(epoch FROM clock_timestamp() - a.taken_at), 0)) - 1,
+        taken_at = clock_timestamp()
+    RETURNING a.user_id, a.tokens
+$$;
+
+REVOKE EXECUTE ON FUNCTION open_connection, close_connection, admit_message FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION open_connection, close_connection, admit_message TO spandrel_app, spandrel_system;
+
+-- The newest seq of the current user's feed, and the oldest that is kept (`head_seq` + 1: none is).
+CREATE FUNCTION feed_bounds() RETURNS TABLE (head_seq bigint, oldest_seq bigint)
+    LANGUAGE sql STABLE ROWS 1 AS $$
+    SELECT f.head, coalesce((SELECT min(seq) FROM events WHERE user_id = current_user_id()), f.head + 1)
+    FROM (SELECT coalesce((SELECT seq FROM event_counters WHERE user_id = current_user_id()), 0) AS head) f
+$$;
+
+-- Sets a connection's cursor; NULL sets it to the feed's head. `outcome`: subscribed; ahead (of the feed); expired (what follows
+-- `p_after_seq` is not kept any more); unknown (there is no such connection of this user). Whoever sends is told like of an event.
+CREATE FUNCTION subscribe_connection(p_connection_id text, p_after_seq bigint)
+    RETURNS TABLE (outcome text, after_seq bigint, head_seq bigint, oldest_seq bigint)
+    LANGUAGE plpgsql ROWS 1 AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM FROM connections WHERE id = p_connection_id AND user_id = current_user_id() FOR NO KEY UPDATE;
+    outcome := CASE WHEN FOUND THEN 'subscribed' ELSE 'unknown' END;
+    SELECT b.head_seq, b.oldest_seq INTO head_seq, oldest_seq FROM feed_bounds() b;
+    after_seq := coalesce(p_after_seq, head_seq);
+    IF outcome = 'subscribed' THEN
+        outcome := CASE WHEN after_seq > head_seq THEN 'ahead' WHEN after_seq + 1 < oldest_seq THEN 'expired' ELSE outcome END;
+    END IF;
+    IF outcome = 'subscribed' THEN
+        UPDATE connections SET delivered_seq = after_seq, live = false, failures = 0, retry_at = NULL WHERE id = p_connection_id;
+        RAISE NOTICE 'news' USING DETAIL = current_user_id();
+    END IF;
+    RETURN NEXT;
+END
+$$;
+
+-- Deletes what is older than `p_days`, `p_limit` events at most, and of each user's feed only from its beginning: what is kept has
+-- no gap. How many went.
+CREATE FUNCTION forget_events(p_days integer, p_limit integer) RETURNS integer
+    LANGUAGE plpgsql AS $$
+DECLARE
+    v_before timestamptz := now() - make_interval(days => p_days);
+    v_user   text;
+    v_count  integer;
+    v_total  integer := 0;
+BEGIN
+    FOR v_user IN
+        SELECT c.user_id FROM event_counters c
+        CROSS JOIN LATERAL (SELECT e.created_at FROM events e WHERE e.user_id = c.user_id ORDER BY e.seq LIMIT 1) f
+        WHERE f.created_at < v_before
+    LOOP
+        DELETE FROM events WHERE user_id = v_user AND seq IN (
+            SELECT o.seq FROM (
+                SELECT f.seq, bool_and(f.created_at < v_before) OVER (ORDER BY f.seq) AS old
+                FROM (SELECT e.seq, e.created_at FROM events e WHERE e.user_id = v_user ORDER BY e.seq LIMIT p_limit - v_total) f
+            ) o WHERE o.old);
+        GET DIAGNOSTICS v_count = ROW_COUNT;
+        v_total := v_total + v_count;
+        EXIT WHEN v_total >= p_limit;
+    END LOOP;
+    RETURN v_total;
+END
+$$;
+
 -- Pump -----------------------------------------------------------------------------------------------------------------
 -- A pump holds a connection by a lease while it posts, so no transaction is open meanwhile. What frees one from a pump that died
 -- is time. Rows are locked in the order of their ids, for as long as one statement takes.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from functools import lru_cache
 from typing import Any
@@ -17,7 +18,10 @@ from functions.api.routes import (
     collections,
     conversations,
     documents,
+    events,
     health,
+    integrations,
+    realtime,
     sessions,
     templates,
     turns,
@@ -32,7 +36,10 @@ ROUTES = (
     collections,
     conversations,
     documents,
+    events,
     health,
+    integrations,
+    realtime,
     sessions,
     templates,
     turns,
@@ -69,7 +76,8 @@ def _answer(request: Request, error: SpandrelError, **headers: str) -> JSONRespo
 
 async def _spandrel_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, SpandrelError)
-    return _answer(request, error)
+    wait = error.members.get("retry_after")
+    return _answer(request, error, **({"Retry-After": str(math.ceil(wait))} if wait else {}))
 
 
 async def _validation_error(request: Request, error: Exception) -> JSONResponse:
@@ -120,6 +128,7 @@ def build_app() -> FastAPI:
     for module in ROUTES:
         app.include_router(module.router, prefix="/v1")
     app.include_router(templates.checks, prefix="/v1")
+    app.include_router(integrations.finding, prefix="/v1")
 
     @app.get("/v1/openapi.json", tags=["description"], operation_id="get_openapi")
     async def openapi_document() -> dict[str, Any]:

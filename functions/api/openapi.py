@@ -171,6 +171,7 @@ def _link(operations: list[dict[str, Any]]) -> None:
         "create_documents": ("201", "document_id", "$response.body#/items/0/document/id"),
         "create_template": ("201", "template_id", "$response.body#/template/id"),
         "create_session": ("201", "session_id", "$response.body#/id"),
+        "create_integration": ("201", "integration_id", "$response.body#/id"),
         "ask_turn": ("202", "turn_id", "$response.body#/id"),
     }
     for operation in operations:

@@ -13,8 +13,11 @@ ROOT = Path(__file__).parents[2]
 LAYER = ROOT / "layers" / "shared"
 FUNCTIONS = ROOT / "functions"
 SOURCES = sorted([*LAYER.rglob("*.py"), *FUNCTIONS.rglob("*.py")])
-FEATURES = ("knowledge", "events", "integrations", "templates", "prompts", "sessions", "chat", "usage")
-VENDORS = {"boto3", "botocore", "openai", "mcp", "mypy_boto3_s3", "mypy_boto3_sqs"}
+FEATURES = ("knowledge", "events", "integrations", "templates", "prompts", "sessions", "chat", "usage", "health")
+VENDORS = {
+    "boto3", "botocore", "openai", "mcp", "mcp_types", "httpx2", "httpcore2", "cryptography", "mypy_boto3_s3",
+    "mypy_boto3_sqs",
+}  # fmt: skip
 MODULE_LINES = 250
 FUNCTION_LINES = 45
 
@@ -128,6 +131,13 @@ def test_ports_and_models_stand_at_the_bottom() -> None:
                 if below(imported, "spandrel"):
                     bottom = (f"spandrel.{feature}.models", "spandrel.vectors", "spandrel.errors")
                     assert below(imported, *bottom), (module, imported)
+
+
+def test_the_rules_of_what_goes_out_stand_alone() -> None:
+    """Features vet what a user names, adapters vet what they dial: by the same rules, which know neither."""
+    for module, imported in imports_of("spandrel.outbound"):
+        if below(imported, "spandrel"):
+            assert below(imported, "spandrel.outbound", "spandrel.errors"), (module, imported)
 
 
 def test_only_settings_reads_the_environment() -> None:

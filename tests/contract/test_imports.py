@@ -9,13 +9,16 @@ import struct
 import subprocess
 import sys
 from typing import Any
+from uuid import uuid4
 
+from spandrel.events.tickets import Tickets
 from tests.support.chat_provider import Answer, ChatProvider
 from tests.support.events import http_event, sqs_event
 from tests.support.feed import Feed
 from tests.support.gateway import GatewayServer
 from tests.support.http_server import HttpServer, Received, Reply
-from tests.support.knowledge import KnowledgeBase
+from tests.support.knowledge import ADA, KnowledgeBase
+from tests.support.realtime import sample
 
 # Powertools' logger imports the bare `botocore` package, which is a file of constants; its session is what costs.
 HEAVY = {
@@ -108,8 +111,46 @@ print(json.dumps(steps))
     assert answered & {"boto3", "botocore.session", "fastapi", "mcp", "mangum", "numpy", "tiktoken"} == set()
 
 
+def test_what_goes_out_is_made_for_little_and_the_sdk_comes_with_the_first_look() -> None:
+    program = """
+import json, os, sys
+from spandrel.integrations.models import Target
+from spandrel.wiring import outbound
+made = (outbound.prober(), outbound.caller(), outbound.registry(), outbound.secret_box())
+steps = [sorted(sys.modules)]
+outbound.prober().probe(Target("http://127.0.0.1:1/"), timeout=5)
+steps.append(sorted(sys.modules))
+print(json.dumps(steps))
+"""
+    environment = {
+        "SPANDREL_DATABASE_URL": "postgresql:///none",
+        "SPANDREL_SECRET_KEY": base64.b64encode(b"k" * 32).decode(),
+        "SPANDREL_ALLOW_LOOPBACK": "true",
+    }
+    process = subprocess.run(
+        [sys.executable, "-c", program],
+        env={"PYTHONPATH": os.pathsep.join(sys.path), "PATH": os.environ["PATH"]} | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert process.returncode == 0, process.stderr
+    made, looked = (HEAVY & set(step) for step in json.loads(process.stdout))
+    assert made == set()
+    assert {"mcp", "httpx2"} <= looked
+    assert looked & {"boto3", "botocore.session", "fastapi", "openai", "mangum", "numpy", "aiohttp"} == set()
+
+
 def test_the_ingest_loads_its_parsers_with_the_first_document() -> None:
     assert loaded("document_ingest", [], {}) == [set()]
+
+
+def test_the_websocket_routes_load_nothing_heavy(kb: KnowledgeBase) -> None:
+    ticket = Tickets(kb.app, "").issue(ADA).ticket
+    connect = sample("connect", "c") | {"queryStringParameters": {"ticket": ticket}}
+    send = {"action": "send_message", "session_id": str(uuid4()), "client_message_id": "1", "text": "Hi"}
+    events = [connect, sample("message", "c"), sample("message", "c") | {"body": json.dumps(send)}]
+    assert loaded("realtime", [*events, sample("disconnect", "c")], {"SPANDREL_DATABASE_URL": kb.url}) == [set()] * 5
 
 
 def test_the_schema_function_loads_nothing_heavy() -> None:

@@ -9,6 +9,7 @@ import pytest
 from spandrel import wiring
 from tests.support.knowledge import KnowledgeBase
 from tests.support.postgres import DIMENSIONS, MODEL
+from tests.support.realtime import FakeFarewell
 from tests.support.studio import Studio
 
 MADE = (
@@ -36,6 +37,11 @@ MADE = (
     "templates",
     "schema_resource",
     "templates",
+    "tickets",
+    "connections",
+    "actions",
+    "history",
+    "retention",
     "news",
     "pump",
     "repair_feed",
@@ -50,7 +56,15 @@ def studio(kb: KnowledgeBase) -> Studio:
 
 
 @pytest.fixture
-def wired(kb: KnowledgeBase, studio: Studio, monkeypatch: pytest.MonkeyPatch) -> Iterator[KnowledgeBase]:
+def farewell() -> FakeFarewell:
+    """Which WebSocket connections were closed."""
+    return FakeFarewell()
+
+
+@pytest.fixture
+def wired(
+    kb: KnowledgeBase, studio: Studio, farewell: FakeFarewell, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[KnowledgeBase]:
     """`wiring` as a function finds it, on the test's database; embedder, bucket and queue are the fakes of `kb`."""
     monkeypatch.setenv("SPANDREL_DATABASE_URL", kb.url)
     monkeypatch.setenv("SPANDREL_EMBEDDING_MODEL", MODEL)
@@ -63,6 +77,7 @@ def wired(kb: KnowledgeBase, studio: Studio, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(wiring, "queue", lambda: kb.queue)
     monkeypatch.setattr(wiring, "turn_queue", lambda: studio.queue)
     monkeypatch.setattr(wiring, "chat_model", lambda: studio.model)
+    monkeypatch.setattr(wiring.realtime, "farewell", lambda: farewell)
     yield kb
     for role in (wiring.APP_ROLE, wiring.SYSTEM_ROLE):
         wiring.database(role).close()

@@ -129,7 +129,7 @@ def test_turns_behind_one_that_waits_keep_their_order(
     behind = studio.ask(session_id, "And Tuesday?")
     assert studio.work(tools=tools) == [TurnOutcome.WAITING]  # its message is used up
     studio.kb.rows("UPDATE turns SET queued_at = now() - interval '2 minutes'")
-    assert studio.upkeep.run().turns_requeued == 0
+    assert studio.upkeep.recover_turns().requeued == 0
     studio.approvals.decide(ADA, pending(studio)[0].id, "approved", remember=False)
     studio.model.then("Free.", "Busy.")
     assert studio.work(tools=tools) == [TurnOutcome.COMPLETED, TurnOutcome.COMPLETED]
@@ -173,7 +173,7 @@ def test_a_word_that_nobody_gives_is_not_waited_for_for_ever(
     studio: Studio, tools: FakeTools, waiting: tuple[UUID, UUID]
 ) -> None:
     studio.kb.rows("UPDATE tool_approvals SET expires_at = now() - interval '1 second'")
-    assert studio.upkeep.run().approvals_expired == 1
+    assert studio.upkeep.expire_approvals() == 1
     studio.model.then("I was not allowed to look.")
     assert studio.work(tools=tools) == [TurnOutcome.COMPLETED]
     assert tools.calls == []

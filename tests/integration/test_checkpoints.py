@@ -165,7 +165,7 @@ def test_turns_wait_while_paused_and_go_on_when_resumed(studio: Studio, session_
     studio.sessions.move(ADA, session_id, "paused")
     assert studio.work() == ["paused"]
     studio.kb.rows("UPDATE turns SET queued_at = now() - interval '2 minutes'")
-    assert studio.upkeep.run().turns_requeued == 0
+    assert studio.upkeep.recover_turns().requeued == 0
     with pytest.raises(IllegalMoveError):
         studio.ask(session_id, "Two?")
     studio.sessions.move(ADA, session_id, "active")
@@ -187,9 +187,9 @@ def test_a_session_that_ends_takes_its_turns_with_it(studio: Studio, session_id:
 def test_an_idle_session_expires_but_not_while_a_turn_waits(studio: Studio, session_id: UUID) -> None:
     turn = studio.ask(session_id, "One?")
     studio.kb.rows("UPDATE agent_sessions SET expires_at = now() - interval '1 second'")
-    assert studio.upkeep.run().sessions_expired == 0
+    assert studio.upkeep.expire_sessions() == 0
     studio.turns.cancel(ADA, turn.id)
-    assert studio.upkeep.run().sessions_expired == 1
+    assert studio.upkeep.expire_sessions() == 1
     assert (studio.session(session_id).status, studio.session(session_id).status_reason) == ("expired", "idle")
 
 

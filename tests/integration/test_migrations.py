@@ -207,6 +207,7 @@ def test_the_app_role_reads_no_more_than_user_tables_and_the_schema(kb: Knowledg
           AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'user_id')
         ORDER BY 1""")
     assert [row["relname"] for row in readable] == [
+        "component_checks",
         "embedding_spaces",
         "schema_migrations",
         "schema_version",

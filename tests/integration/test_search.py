@@ -30,7 +30,7 @@ WHALES = [
 
 def promote(kb: KnowledgeBase, *, graph: bool = True) -> None:
     """Moves everything into the inverted and, if wanted, the HNSW index, however small the collection."""
-    Upkeep(kb.system, kb.objects, kb.queue, graph_from=1 if graph else 1_000_000, inverted_from=1).run(60)
+    Upkeep(kb.system, kb.objects, graph_from=1 if graph else 1_000_000, inverted_from=1).run(60)
 
 
 def text_scores(kb: KnowledgeBase, query: str, **more: Any) -> list[float]:

@@ -114,7 +114,7 @@ def test_a_queue_that_is_down_loses_no_turn(studio: Studio) -> None:
     assert answer.turn is not None
     studio.queue.broken = False
     studio.kb.rows("UPDATE turns SET queued_at = now() - interval '2 minutes'")
-    assert studio.upkeep.run().turns_requeued == 1
+    assert studio.upkeep.recover_turns().requeued == 1
     assert studio.queue.messages[0]["turn_id"] == str(answer.turn.id)
 
 

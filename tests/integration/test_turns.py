@@ -147,7 +147,7 @@ def test_turns_are_answered_in_order(studio: Studio, session_id: UUID) -> None:
     studio.model.then("First.", "Second.")
     assert studio.work() == [TurnOutcome.BUSY, TurnOutcome.COMPLETED]
     studio.kb.rows("UPDATE turns SET queued_at = now() - interval '2 minutes' WHERE status = 'queued'")
-    assert studio.upkeep.run().turns_requeued == 1
+    assert studio.upkeep.recover_turns().requeued == 1
     assert studio.work() == [TurnOutcome.COMPLETED]
     assert studio.said(session_id) == ["One?", "First.", "Two?", "Second."]
 
@@ -473,7 +473,7 @@ def test_a_worker_that_lost_its_turn_writes_nothing(
     def during(word: str) -> None:  # its lease ran out, and upkeep gave the turn to another
         studio.model.during = lambda word: None
         studio.kb.rows("UPDATE turns SET lease_until = now() - interval '1 second'")
-        assert studio.upkeep.run().turns_requeued == 1
+        assert studio.upkeep.recover_turns().requeued == 1
 
     studio.model.during = during
     studio.model.then("one two three", "the answer")
@@ -502,8 +502,8 @@ def test_a_turn_whose_workers_die_fails_visibly_and_can_be_retried(studio: Studi
         studio.kb.rows(
             "UPDATE turns SET status = 'running', attempt = %s, lease_until = now() - interval '1 second'", attempt
         )
-        report = studio.upkeep.run()
-        assert (report.turns_requeued, report.turns_failed) == ((1, 0) if attempt < 3 else (0, 1))
+        report = studio.upkeep.recover_turns()
+        assert (report.requeued, report.failed) == ((1, 0) if attempt < 3 else (0, 1))
     error = studio.turns.get(ADA, turn.id).error
     assert error is not None
     assert error.code == "worker_lost"
@@ -518,7 +518,7 @@ def test_a_cancelled_turn_whose_worker_died_is_cancelled(studio: Studio, session
     studio.kb.rows(
         "UPDATE turns SET status = 'running', cancel_requested = true, lease_until = now() - interval '1 second'"
     )
-    studio.upkeep.run()
+    studio.upkeep.recover_turns()
     assert studio.turns.get(ADA, turn.id).status == "cancelled"
 
 

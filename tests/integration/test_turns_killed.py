@@ -78,7 +78,7 @@ def revive(studio: Studio, turn_id: UUID) -> bool:
     for _ in range(100):
         studio.kb.rows("UPDATE turns SET lease_until = now() - interval '1 second' WHERE status = 'running'")
         studio.kb.rows("UPDATE turns SET queued_at = now() - interval '2 minutes' WHERE status = 'queued'")
-        studio.upkeep.run()
+        studio.upkeep.recover_turns()
         if studio.turns.get(ADA, turn_id).status == "completed":
             studio.queue.messages.clear()
             return False

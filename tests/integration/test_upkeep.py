@@ -1,13 +1,9 @@
-"""Upkeep on real Postgres: lost work is found again, deletions end, large collections are indexed."""
+"""Upkeep on real Postgres: what was deleted is purged, large collections are indexed."""
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-import pytest
-
-from spandrel.errors import StorageUnavailableError
 from spandrel.knowledge.upkeep import Upkeep, UpkeepReport
 from tests.support.knowledge import ADA, KnowledgeBase
 
@@ -16,70 +12,6 @@ def test_with_nothing_to_do_it_does_nothing(kb: KnowledgeBase) -> None:
     kb.add(kb.collection(), "Whales.")
     assert kb.upkeep.run(1) == UpkeepReport()
     assert not kb.queue.messages
-
-
-@pytest.mark.parametrize("status", ["parsing", "chunking", "embedding"])
-def test_a_document_whose_worker_died_is_queued_again(kb: KnowledgeBase, status: str) -> None:
-    document = kb.announce(kb.collection())
-    kb.put(document, "Whales.")
-    kb.rows(
-        "UPDATE documents SET status = %s, sequencer = '0', attempt = 1, lease_owner = gen_random_uuid(),"
-        " lease_until = now() - interval '1 second'",
-        status,
-    )
-    assert kb.upkeep.run(1).requeued == 1
-    assert kb.document(document).status == "queued"
-    assert kb.events()[-1] == "document.queued"
-    kb.drain()
-    assert kb.document(document).status == "ready"
-
-
-def test_a_document_at_work_is_left_alone(kb: KnowledgeBase) -> None:
-    document = kb.announce(kb.collection())
-    reports: list[UpkeepReport] = []
-    kb.embedder.during = lambda: reports.append(kb.upkeep.run(1))
-    kb.upload(document, "Whales.")
-    assert reports == [UpkeepReport()]
-    assert kb.document(document).status == "ready"
-
-
-def test_a_message_that_got_lost_is_sent_again(kb: KnowledgeBase) -> None:
-    document = kb.announce(kb.collection())
-    kb.upload(document, b" ")
-    kb.documents.retry(ADA, document)
-    kb.queue.messages.clear()
-    assert kb.upkeep.run(1).requeued == 0
-    kb.rows("UPDATE documents SET updated_at = now() - interval '21 minutes'")
-    assert kb.upkeep.run(1).requeued == 1
-    assert len(kb.queue.messages) == 1
-
-
-def test_two_runs_at_once_queue_a_document_once(kb: KnowledgeBase) -> None:
-    collection = kb.collection()
-    for n in range(20):
-        kb.announce(collection, name=f"{n}.md")
-    kb.rows("UPDATE documents SET status = 'embedding', lease_until = now() - interval '1 second'")
-    runners = [replace(kb.upkeep, database=kb.connect("spandrel_system")) for _ in range(2)]
-    with ThreadPoolExecutor() as pool:
-        reports = list(pool.map(lambda runner: runner.run(1), runners))
-    for runner in runners:
-        runner.database.close()
-    assert sum(report.requeued for report in reports) == len(kb.queue.messages) == 20
-
-
-def test_a_deletion_that_stopped_half_way_is_finished(kb: KnowledgeBase) -> None:
-    document = kb.add(kb.collection(), "Whales.")
-    kb.objects.broken = True
-    with pytest.raises(StorageUnavailableError):
-        kb.documents.delete(ADA, document)
-    kb.objects.broken = False
-    assert kb.find("whales").hits == []
-    assert kb.upkeep.run(1).deleted == 0  # it may be at work yet
-    kb.rows("UPDATE documents SET updated_at = now() - interval '6 minutes'")
-    assert kb.upkeep.run(1).deleted == 1
-    assert kb.rows("SELECT * FROM documents") == []
-    assert kb.objects.objects == {}
-    assert kb.events().count("document.deleting") == 1
 
 
 def test_old_idempotency_keys_are_forgotten(kb: KnowledgeBase) -> None:
@@ -113,7 +45,7 @@ def test_large_collections_enter_the_indexes_and_small_ones_do_not(kb: Knowledge
 def test_what_comes_later_follows_into_the_indexes(kb: KnowledgeBase) -> None:
     collection = kb.collection()
     kb.publish(collection, [f"text {n}" for n in range(10)])
-    upkeep = Upkeep(kb.system, kb.objects, kb.queue, graph_from=5, inverted_from=5)
+    upkeep = Upkeep(kb.system, kb.objects, graph_from=5, inverted_from=5)
     upkeep.run(60)
     kb.publish(collection, ["text of whales"])
     report = upkeep.run(60)
@@ -122,14 +54,14 @@ def test_what_comes_later_follows_into_the_indexes(kb: KnowledgeBase) -> None:
 
 def test_indexing_stops_when_its_time_is_up(kb: KnowledgeBase) -> None:
     kb.publish(kb.collection(), [f"text {n}" for n in range(10)])
-    upkeep = Upkeep(kb.system, kb.objects, kb.queue, graph_from=5, inverted_from=5)
+    upkeep = Upkeep(kb.system, kb.objects, graph_from=5, inverted_from=5)
     assert upkeep.run(0) == UpkeepReport()
     assert kb.one("SELECT count(*) FROM chunk_codes WHERE in_graph") == 0
 
 
 def test_the_size_of_the_graph_is_known(kb: KnowledgeBase) -> None:
     kb.publish(kb.collection(), [f"text {n}" for n in range(10)])
-    upkeep = Upkeep(kb.system, kb.objects, kb.queue, graph_from=5, inverted_from=5)
+    upkeep = Upkeep(kb.system, kb.objects, graph_from=5, inverted_from=5)
     upkeep.run(60)
     upkeep.run(60)
     assert kb.one("SELECT graph_count FROM embedding_spaces") == 10
@@ -144,7 +76,7 @@ def test_what_is_removed_is_swept_out_of_the_inverted_index(kb: KnowledgeBase) -
     one, other = kb.collection(name="one"), kb.collection(name="other")
     documents = [kb.publish(one, [f"text {n} {m}" for m in range(400)]) for n in range(4)]
     kb.publish(other, ["text 0 1"])
-    upkeep = Upkeep(kb.system, kb.objects, kb.queue, graph_from=5000, inverted_from=1)
+    upkeep = Upkeep(kb.system, kb.objects, graph_from=5000, inverted_from=1)
     upkeep.run(60)
     kb.documents.delete(ADA, documents[1])
     kb.documents.delete(ADA, documents[3])
@@ -162,7 +94,7 @@ def test_what_is_removed_is_swept_out_of_the_inverted_index(kb: KnowledgeBase) -
 def test_a_purged_collection_leaves_nothing_in_the_inverted_index(kb: KnowledgeBase) -> None:
     collection = kb.collection()
     kb.publish(collection, [f"text {n}" for n in range(8000)])
-    Upkeep(kb.system, kb.objects, kb.queue, graph_from=10_000, inverted_from=1).run(60)
+    Upkeep(kb.system, kb.objects, graph_from=10_000, inverted_from=1).run(60)
     kb.collections.delete(ADA, collection.id)
     kb.drain()
     for table in ("postings", "common_postings", "dead_postings", "term_counts"):

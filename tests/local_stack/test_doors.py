@@ -45,6 +45,7 @@ class Owned:
             label="canary",
             number="1",
             period="total",
+            seq="1",
         )
 
 
@@ -150,6 +151,9 @@ CASES: dict[str, tuple[str, list[dict[str, Any]]]] = {
     "put_budget": ("unfound", [{"stop_at": "1"}]),
     "put_session_budget": ("foreign", [{"stop_at": "1"}]),
     "delete_session_budget": ("foreign", [{}]),
+    "list_events": ("empty", [{}, {"?": "types=document.*"}]),
+    "get_event": ("foreign", [{}]),
+    "create_realtime_ticket": ("own", [{}]),
     "get_health": ("public", [{}]),
     "get_openapi": ("public", [{}]),
 }

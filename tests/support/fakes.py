@@ -105,6 +105,10 @@ class FakeObjectStore:
         for key in keys:
             self.objects.pop(key, None)
 
+    def keys(self, prefix: str, after: str, limit: int) -> list[str]:
+        self._check()
+        return sorted(key for key in self.objects if key.startswith(prefix) and key > after)[:limit]
+
     def _check(self) -> None:
         if self.broken:
             raise StorageUnavailableError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -26,7 +27,13 @@ class Reply:
 
 
 class HttpServer:
-    def __init__(self, answer: Callable[[Received], Reply], *, keep_alive: bool = False) -> None:
+    def __init__(
+        self,
+        answer: Callable[[Received], Reply],
+        *,
+        keep_alive: bool = False,
+        context: ssl.SSLContext | None = None,
+    ) -> None:
         self.answer = answer
         self.received: list[Received] = []
         owner = self
@@ -46,7 +53,7 @@ class HttpServer:
                 self.end_headers()
                 self.wfile.write(reply.body)
 
-            do_GET = do_POST = do_PUT = _serve  # noqa: N815 - the names are the library's
+            do_GET = do_POST = do_PUT = do_DELETE = _serve  # noqa: N815 - the names are the library's
 
             def log_message(self, format: str, *args: Any) -> None:
                 pass
@@ -59,7 +66,9 @@ class HttpServer:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.port = self._server.server_address[1]
-        self.url = f"http://127.0.0.1:{self.port}"
+        if context is not None:
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+        self.url = f"{'https' if context else 'http'}://127.0.0.1:{self.port}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
 
     def __enter__(self) -> Self:

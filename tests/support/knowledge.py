@@ -24,6 +24,7 @@ from spandrel.knowledge.purge import Purge
 from spandrel.knowledge.search.models import SearchAnswer, SearchRequest
 from spandrel.knowledge.search.search import Search
 from spandrel.knowledge.store import NewCollection, NewFile
+from spandrel.knowledge.stuck import FreeStuck
 from spandrel.knowledge.upkeep import Upkeep
 from spandrel.vectors import HalfVector
 from tests.support.fakes import FakeEmbedder, FakeObjectStore, FakeQueue, bag_of_words
@@ -59,7 +60,8 @@ class KnowledgeBase:
         self.documents = Documents(self.app, self.objects, self.queue)
         self.ingest = Ingest(self.system, self.objects, self.embedder, self.queue)
         self.purge = Purge(self.system, self.objects)
-        self.upkeep = Upkeep(self.system, self.objects, self.queue)
+        self.upkeep = Upkeep(self.system, self.objects)
+        self.stuck = FreeStuck(self.system, self.objects, self.queue)
         self.search = Search(self.app, lambda: self.embedder)
         self.clock = Clock()
         self._superuser: psycopg.Connection[dict[str, Any]] | None = None

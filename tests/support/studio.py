@@ -89,7 +89,8 @@ class Studio:
     ) -> None:
         """An integration with one tool, and the event that tells of it."""
         [row] = self.kb.rows(
-            "INSERT INTO integrations (user_id, slug, name, status, enabled) VALUES (%s, %s, %s, %s, %s)"
+            "INSERT INTO integrations (user_id, slug, name, url, status, enabled)"
+            " VALUES (%s, %s, %s, 'https://mcp.example.com', %s, %s)"
             " ON CONFLICT (user_id, slug) DO UPDATE SET status = excluded.status, enabled = excluded.enabled"
             " RETURNING id",
             user,

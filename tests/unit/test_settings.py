@@ -16,6 +16,7 @@ def test_a_database_address_is_all_that_must_be_given() -> None:
     assert (found.chat.model, found.chat.timeout, found.chat.context_tokens) == ("gpt-5.6-luna", 60.0, 128_000)
     assert (found.chat.base_url, found.chat.api_key, found.chat.api_key_secret_arn) == (None, None, None)
     assert found.prices is None
+    assert (found.realtime.websocket_url, found.realtime.event_days) == ("", 30)
 
 
 @pytest.mark.parametrize("env", [{}, {"SPANDREL_DATABASE_URL": ""}, {"SPANDREL_DATABASE_HOST": ""}])
@@ -40,6 +41,7 @@ def test_a_host_means_iam_authentication_at_rds() -> None:
         "SPANDREL_LINK_SECONDS",
         "SPANDREL_CHAT_TIMEOUT_SECONDS",
         "SPANDREL_CHAT_CONTEXT_TOKENS",
+        "SPANDREL_EVENT_DAYS",
     ],
 )
 def test_a_number_that_is_none_is_named(name: str) -> None:

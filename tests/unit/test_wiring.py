@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator
 
@@ -13,8 +14,9 @@ from spandrel import wiring
 from spandrel.adapters import rds, secrets
 from spandrel.errors import DatabaseUnavailableError
 from spandrel.settings import SettingsError
+from spandrel.wiring import outbound
 
-CACHED = [each for each in vars(wiring).values() if hasattr(each, "cache_clear")]
+CACHED = [each for module in (wiring, outbound) for each in vars(module).values() if hasattr(each, "cache_clear")]
 
 
 @pytest.fixture(autouse=True)
@@ -128,6 +130,12 @@ def test_every_use_case_is_made_once_and_opens_nothing(aws: pytest.MonkeyPatch) 
         wiring.prices,
         wiring.budgets,
         wiring.reports,
+        wiring.tickets,
+        wiring.connections,
+        wiring.actions,
+        wiring.history,
+        wiring.retention,
+        wiring.realtime.farewell,
         wiring.news,
         wiring.pump,
         wiring.repair_feed,
@@ -140,9 +148,29 @@ def test_users_requests_and_jobs_have_roles_of_their_own(aws: pytest.MonkeyPatch
     assert [wiring.budgets().database, wiring.reports().database] == [app] * 2
     assert [wiring.search().database, wiring.collections().database, wiring.documents().database] == [app] * 3
     assert [wiring.begin_session().database, wiring.sessions().database, wiring.run_turn().database] == [app] * 3
+    assert [wiring.tickets().database, wiring.connections().database, wiring.actions().database] == [app] * 3
+    assert [wiring.history().database, wiring.retention().database] == [app, system]
     assert wiring.session_upkeep().database is system
     assert [wiring.pump().database, wiring.repair_feed().database] == [system] * 2
     assert [wiring.ingest().database, wiring.purge().database, wiring.upkeep().database] == [system] * 3
+
+
+def test_secrets_are_sealed_by_kms_or_on_one_machine_by_its_key(aws: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SettingsError):
+        outbound.secret_box()
+    wiring.settings.cache_clear()
+    aws.setenv("SPANDREL_KMS_KEY_ID", "alias/spandrel")
+    assert type(outbound.secret_box()).__name__ == "KmsSecretBox"
+    for each in (wiring.settings, outbound.secret_box):
+        each.cache_clear()
+    aws.delenv("SPANDREL_KMS_KEY_ID")
+    aws.setenv("SPANDREL_SECRET_KEY", base64.b64encode(b"k" * 32).decode())
+    assert type(outbound.secret_box()).__name__ == "LocalSecretBox"
+
+
+def test_what_goes_out_shares_its_tokens(aws: pytest.MonkeyPatch) -> None:
+    assert outbound.prober() is outbound.caller()
+    assert outbound.registry() is outbound.registry()
 
 
 def test_answers_are_streamed_where_there_is_a_feed(aws: pytest.MonkeyPatch) -> None:

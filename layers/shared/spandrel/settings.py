@@ -72,6 +72,7 @@ class TurnQueueSettings(msgspec.Struct, frozen=True):
 class RealtimeSettings(msgspec.Struct, frozen=True):
     """The live feed: the queue that says who has news, and the gateway's management API of connections.
 
+    `websocket_url`: where clients connect. `event_days`: how long events are kept.
     `rate` (messages a second) and `burst` are the account's quota there, which one process must not go beyond.
     """
 
@@ -79,6 +80,8 @@ class RealtimeSettings(msgspec.Struct, frozen=True):
     connections_url: str
     region: str
     endpoint_url: str | None
+    websocket_url: str = ""
+    event_days: int = 30
     rate: int = 10_000
     burst: int = 5_000
 
@@ -87,12 +90,14 @@ class IntegrationSettings(msgspec.Struct, frozen=True):
     """Servers that users name. `kms_key_id` seals their secrets, or on one machine `secret_key` (base64, 32 bytes).
 
     `allow_loopback` is for the one-machine run alone. `registry_url`: the MCP registry that is searched.
+    `check_concurrency`: servers looked at at once.
     """
 
     kms_key_id: str | None
     secret_key: str | None
     allow_loopback: bool
     registry_url: str
+    check_concurrency: int = 100
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -138,6 +143,8 @@ def load(env: Mapping[str, str] | None = None) -> Settings:
             connections_url=env.get("SPANDREL_CONNECTIONS_URL", ""),
             region=region,
             endpoint_url=env.get("AWS_ENDPOINT_URL") or None,
+            websocket_url=env.get("SPANDREL_WEBSOCKET_URL", ""),
+            event_days=_number(env, "SPANDREL_EVENT_DAYS", 30),
             rate=_number(env, "SPANDREL_CONNECTIONS_RATE", 10_000),
             burst=_number(env, "SPANDREL_CONNECTIONS_BURST", 5_000),
         ),
@@ -146,6 +153,7 @@ def load(env: Mapping[str, str] | None = None) -> Settings:
             secret_key=env.get("SPANDREL_SECRET_KEY") or None,
             allow_loopback=env.get("SPANDREL_ALLOW_LOOPBACK", "").lower() == "true",
             registry_url=env.get("SPANDREL_REGISTRY_URL") or "https://registry.modelcontextprotocol.io",
+            check_concurrency=_number(env, "SPANDREL_HEALTH_CHECK_CONCURRENCY", 100),
         ),
         prices=env.get("SPANDREL_PRICES") or None,
     )

@@ -4,7 +4,8 @@ from tests.support.knowledge import KnowledgeBase
 
 
 def test_it_reports_what_it_did(wired: KnowledgeBase) -> None:
-    document = wired.announce(wired.collection())
-    wired.rows("UPDATE documents SET status = 'parsing', lease_until = now() - interval '1 second'")
-    assert handler({}, Context())["requeued"] == 1
-    assert wired.document(document).status == "queued"
+    collection = wired.collection()
+    wired.announce(collection)
+    wired.rows("UPDATE collections SET deleted_at = now() - interval '2 minutes'")
+    assert handler({}, Context())["purged"] == 1
+    assert wired.rows("SELECT * FROM collections") == []

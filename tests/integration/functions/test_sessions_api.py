@@ -8,7 +8,6 @@ from uuid import UUID, uuid4
 import pytest
 
 from functions.chat_turn.handler import handler as chat_turn
-from functions.session_upkeep.handler import handler as session_upkeep
 from tests.integration.test_sessions import CALENDAR
 from tests.support.api import Answer, call, operations, validate
 from tests.support.events import Context, sqs_event
@@ -209,17 +208,6 @@ def test_a_turn_that_is_not_next_comes_back(studio: Studio, session: dict[str, A
     studio.queue.messages.reverse()
     studio.model.then("First.")
     assert work(studio) == [{"itemIdentifier": "message-0"}]
-
-
-def test_upkeep_reports_what_it_did(studio: Studio, session: dict[str, Any]) -> None:
-    asked("ask_turn", {"text": "One?", "client_message_id": "m"}, session_id=session["id"])
-    studio.kb.rows("UPDATE turns SET queued_at = now() - interval '2 minutes'")
-    assert session_upkeep({}, Context()) == {
-        "turns_requeued": 1,
-        "turns_failed": 0,
-        "sessions_expired": 0,
-        "approvals_expired": 0,
-    }
 
 
 def test_the_name_in_the_token_is_a_system_variable(kb: KnowledgeBase, studio: Studio) -> None:

@@ -75,6 +75,17 @@ def no_usage(answer: Answer) -> None:
     assert (answer.json["items"], answer.json["total"]["calls"]) == ([], 0)
 
 
+def no_events(answer: Answer) -> None:
+    """An own feed, in which nothing happened."""
+    assert answer.status == 200
+    assert answer.json == {"items": [], "next_after_seq": 0, "head_seq": 0, "oldest_seq": 1}
+
+
+def beyond(answer: Answer) -> None:
+    """A place in her feed is none in his."""
+    assert (answer.status, answer.code) == (409, "seq_ahead")
+
+
 def public(answer: Answer) -> None:
     assert answer.status == 200
 
@@ -178,6 +189,13 @@ CASES: dict[str, list[Case]] = {
     "delete_budget": [(lambda ada: {"period": "total"}, foreign)],
     "put_session_budget": [(lambda ada: {"session_id": ada.session, "body": {"stop_at": "7"}}, foreign)],
     "delete_session_budget": [(lambda ada: {"session_id": ada.session}, foreign)],
+    "list_events": [
+        (lambda ada: {}, no_events),
+        (lambda ada: {"query": {"types": ["document.*", "session.created"]}}, no_events),
+        (lambda ada: {"query": {"after_seq": 1}}, beyond),
+    ],
+    "get_event": [(lambda ada: {"seq": "1"}, foreign)],
+    "create_realtime_ticket": [(lambda ada: {}, own)],
     "get_health": [(lambda ada: {}, public)],
     "get_openapi": [(lambda ada: {}, public)],
 }

@@ -15,7 +15,7 @@ from botocore.signers import generate_db_auth_token
 
 from spandrel.adapters import rds, secrets
 from spandrel.adapters.request_signer import RequestSigner
-from spandrel.adapters.signature import Credentials, post_headers
+from spandrel.adapters.signature import Credentials, post_headers, request_headers
 from spandrel.settings import DatabaseSettings
 
 NOW = datetime(2026, 11, 23, 1, 2, 3, tzinfo=UTC)
@@ -70,6 +70,17 @@ def test_a_signed_post_is_botocore_s(session_token: str | None) -> None:
     names = ("content-type", "x-amz-target")
     request = AWSRequest("POST", f"https://{host}/", data=body, headers={name: ours[name] for name in names})
     botocore.auth.SigV4Auth(boto_credentials(session_token), "secretsmanager", "eu-central-1").add_auth(request)
+    assert ours["authorization"] == request.headers["Authorization"]
+    assert ours["x-amz-date"] == request.headers["X-Amz-Date"]
+    assert ours.get("x-amz-security-token") == request.headers.get("X-Amz-Security-Token")
+
+
+@pytest.mark.parametrize(("method", "body"), [("POST", "grüße".encode()), ("DELETE", b"")])
+def test_any_signed_request_is_botocore_s(session_token: str | None, method: str, body: bytes) -> None:
+    host, path = "a1b2.execute-api.eu-central-1.amazonaws.com", "/v1/@connections/UEXAMPLEliAAbPQ%3D"
+    ours = request_headers(Credentials.of_function(), "execute-api", "eu-central-1", method, host, path, body, NOW)
+    request = AWSRequest(method, f"https://{host}{path}", data=body)
+    botocore.auth.SigV4Auth(boto_credentials(session_token), "execute-api", "eu-central-1").add_auth(request)
     assert ours["authorization"] == request.headers["Authorization"]
     assert ours["x-amz-date"] == request.headers["X-Amz-Date"]
     assert ours.get("x-amz-security-token") == request.headers.get("X-Amz-Security-Token")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from random import Random
 from typing import Any
 
 import pytest
+from hypothesis import given, strategies as st
 
-from spandrel.prompts.capabilities import MAX_NAME, callable_tools, map_capabilities
+from spandrel.prompts.capabilities import callable_tools, map_capabilities, offered_name
 
 
 def row(integration: str = "work", name: str = "read_events", **changes: Any) -> dict[str, Any]:
@@ -67,6 +70,43 @@ def test_a_healthy_integration_comes_before_a_degraded_and_that_before_one_that_
 def test_names_of_offered_tools_are_legal_and_unique() -> None:
     rows = [row("a", "read/events"), row("a", "read.events"), row("a", "x" * 100), row("a", "x" * 101)]
     names = [tool.name for tool in callable_tools(rows)]
-    assert names[:2] == ["a__read_events", "a__read_events_2"]
     assert len(set(names)) == 4
-    assert all(len(name) <= MAX_NAME for name in names)
+    assert all(re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name) for name in names)
+    assert [name.startswith("a_read_events_") for name in names].count(True) == 2
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (("a", "b__c"), ("a__b", "c")),
+        (("a_", "b"), ("a", "_b")),
+        (("a", "x.y"), ("a", "x_y")),
+        (("a", "x"), ("A", "x")),
+        (("a__b", "c"), ("a", offered_name("a__b", "c").removeprefix("a__"))),
+    ],
+)
+def test_two_tools_never_share_a_name(one: tuple[str, str], other: tuple[str, str]) -> None:
+    assert offered_name(*one) != offered_name(*other)
+
+
+def test_a_server_cannot_take_a_name_that_is_made_up_for_another() -> None:
+    made_up = offered_name("work", "read/events")
+    assert "__" not in made_up
+    assert offered_name("work", made_up) != made_up
+
+
+SLUG = st.from_regex(r"\A[a-z0-9][a-z0-9_-]{0,49}\Z")
+TOOL = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=128) | st.from_regex(r"\A[a-z_]{1,6}\Z")
+
+
+@given(st.sets(st.tuples(SLUG, TOOL), max_size=12), st.randoms())
+def test_names_are_unique_whatever_the_order_and_whatever_is_offered_beside(
+    pairs: set[tuple[str, str]], random: Random
+) -> None:
+    rows = [row(*pair) for pair in pairs]
+    names = {(tool.integration, tool.tool): tool.name for tool in callable_tools(rows)}
+    assert len(set(names.values())) == len(pairs)
+    assert all(re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name) for name in names.values())
+    random.shuffle(rows)
+    fewer = {(tool.integration, tool.tool): tool.name for tool in callable_tools(rows[: len(rows) // 2])}
+    assert fewer.items() <= names.items()

@@ -95,6 +95,18 @@ class S3ObjectStore:
         except (BotoCoreError, ClientError) as error:
             raise StorageUnavailableError from error
 
+    def keys(self, prefix: str, after: str, limit: int) -> list[str]:
+        """At most `limit` (1000) keys in order of their bytes. Raises `StorageUnavailableError`."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            answer = self._client.list_objects_v2(
+                Bucket=self._settings.bucket, Prefix=prefix, StartAfter=after, MaxKeys=limit
+            )
+        except (BotoCoreError, ClientError) as error:
+            raise StorageUnavailableError from error
+        return [item["Key"] for item in answer.get("Contents", [])]
+
     def _versions(self, key: str) -> list[Any]:
         found: list[Any] = []
         for page in self._client.get_paginator("list_object_versions").paginate(

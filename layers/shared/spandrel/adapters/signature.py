@@ -1,7 +1,7 @@
 """AWS Signature Version 4 by the standard library, for the functions whose cold start has no room for botocore.
 
-Covers what they need: a presigned URL (RDS IAM tokens) and a signed JSON POST (Secrets Manager). Tests hold it to
-botocore. https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
+Covers what they need: a presigned URL (RDS IAM tokens), a signed JSON POST (Secrets Manager) and any
+plain request. Tests hold it to botocore. https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
 """
 
 from __future__ import annotations
@@ -73,6 +73,25 @@ def post_headers(
     names = ";".join(sorted(headers))
     lines = "".join(f"{name}:{headers[name]}\n" for name in sorted(headers))
     request = f"POST\n/\n\n{lines}\n{names}\n{hashlib.sha256(body).hexdigest()}"
+    scope = f"{now:%Y%m%d}/{region}/{service}/aws4_request"
+    signature = _sign(credentials, scope, service, region, request, now)
+    headers["authorization"] = (
+        f"{ALGORITHM} Credential={credentials.access_key}/{scope}, SignedHeaders={names}, Signature={signature}"
+    )
+    return headers
+
+
+def request_headers(
+    credentials: Credentials, service: str, region: str, method: str, host: str, path: str, body: bytes, now: datetime
+) -> dict[str, str]:
+    """The headers of any signed request without a query; `path` as it stands in the request line."""
+    headers = {"host": host, "x-amz-date": f"{now:%Y%m%dT%H%M%SZ}"}
+    if credentials.session_token:
+        headers["x-amz-security-token"] = credentials.session_token
+    names = ";".join(sorted(headers))
+    lines = "".join(f"{name}:{headers[name]}\n" for name in sorted(headers))
+    # Every service but S3 takes the path encoded once more.
+    request = f"{method}\n{quote(path, safe='/~')}\n\n{lines}\n{names}\n{hashlib.sha256(body).hexdigest()}"
     scope = f"{now:%Y%m%d}/{region}/{service}/aws4_request"
     signature = _sign(credentials, scope, service, region, request, now)
     headers["authorization"] = (

@@ -20,6 +20,12 @@ from spandrel.errors.documents import (
     DocumentTypeUnsupportedError as DocumentTypeUnsupportedError,
     DocumentWorkerLostError as DocumentWorkerLostError,
 )
+from spandrel.errors.integrations import (
+    IntegrationDisabledError as IntegrationDisabledError,
+    ToolChangedError as ToolChangedError,
+    TooManyIntegrationsError as TooManyIntegrationsError,
+    TooOftenError as TooOftenError,
+)
 from spandrel.errors.models import (
     ContextTooLongError as ContextTooLongError,
     ModelAnswerInvalidError as ModelAnswerInvalidError,
@@ -28,6 +34,23 @@ from spandrel.errors.models import (
     ModelRateLimitedError as ModelRateLimitedError,
     ModelRejectedError as ModelRejectedError,
     ModelUnavailableError as ModelUnavailableError,
+)
+from spandrel.errors.outbound import (
+    AddressForbiddenError as AddressForbiddenError,
+    RegistryUnavailableError as RegistryUnavailableError,
+    SecretsUnavailableError as SecretsUnavailableError,
+    SecretUnreadableError as SecretUnreadableError,
+    ToolCallError as ToolCallError,
+)
+from spandrel.errors.realtime import (
+    ConnectionFloodedError as ConnectionFloodedError,
+    ConnectionUnknownError as ConnectionUnknownError,
+    EventsExpiredError as EventsExpiredError,
+    MessageTooLargeError as MessageTooLargeError,
+    RateLimitedError as RateLimitedError,
+    SeqAheadError as SeqAheadError,
+    TicketInvalidError as TicketInvalidError,
+    UnknownActionError as UnknownActionError,
 )
 
 

@@ -41,5 +41,5 @@ def error_frame(error: SpandrelError, request_id: str | None = None) -> bytes:
     What else the error names stands beside `code`, as in a problem of the HTTP API.
     """
     detail = error.detail if len(error.detail) <= MAX_DETAIL else f"{error.detail[:MAX_DETAIL]}…"
-    message = Error(code=error.code, detail=detail, request_id=request_id or msgspec.UNSET)
-    return _encoder.encode(error.members | msgspec.to_builtins(message))
+    message = msgspec.to_builtins(Error(code=error.code, detail=detail, request_id=request_id or msgspec.UNSET))
+    return _encoder.encode(message | error.members | message)

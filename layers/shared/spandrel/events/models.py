@@ -1,4 +1,7 @@
-"""What the event feed speaks of. `seq` counts a user's events from 1, without a gap; times are aware datetimes."""
+"""What the event feed speaks of. `seq` counts a user's events from 1, without a gap; times are aware datetimes.
+
+https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md, and its extension "Dataref (Claim Check Pattern)"
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -29,8 +32,7 @@ class StoredEvent:
 class CloudEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """CloudEvents 1.0 in its JSON format, with `seq` as extension attribute.
 
-    Where `data` is too large for a frame `dataref` stands in its place: what to GET for the whole event (the "claim
-    check" extension). https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md
+    Where `data` is too large for a frame `dataref` stands in its place: what to GET for the whole event.
     """
 
     specversion: str
@@ -38,7 +40,7 @@ class CloudEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     source: str
     type: str
     subject: str
-    time: datetime
+    time: Annotated[datetime, msgspec.Meta(tz=True)]
     seq: int
     datacontenttype: str
     data: Any = msgspec.UNSET

@@ -15,6 +15,12 @@ class News(Protocol):
     def tell(self, user_ids: Iterable[str]) -> None: ...
 
 
+class Farewell(Protocol):
+    """Closes a connection and says why. Never raises: a connection that is gone already needs neither."""
+
+    def close(self, connection_id: str, frame: bytes) -> None: ...
+
+
 class Reminders(Protocol):
     """The same word, some seconds later. Raises `QueueUnavailableError`."""
 

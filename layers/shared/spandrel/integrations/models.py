@@ -37,6 +37,7 @@ class Reason(StrEnum):
     PROTOCOL = "protocol"
     TOOLS_ERROR = "tools_error"
     TOO_LARGE = "too_large"
+    SECRET_UNREADABLE = "secret_unreadable"  # noqa: S105 - kept, but the box does not open: it must be given anew
 
 
 class NoAuth(msgspec.Struct, frozen=True, tag="none", tag_field="type"):

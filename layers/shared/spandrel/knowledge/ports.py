@@ -29,6 +29,10 @@ class ObjectStore(Protocol):
 
     def delete(self, keys: Sequence[str]) -> None: ...
 
+    def keys(self, prefix: str, after: str, limit: int) -> list[str]:
+        """At most `limit` keys that begin with `prefix` and come after `after`, in order of their bytes."""
+        ...
+
 
 class Queue(Protocol):
     """Messages to the ingest function. Raises `StorageUnavailableError`."""

@@ -202,3 +202,41 @@ WHERE status = 'active';
 
 -- name: forget_idempotency_keys
 DELETE FROM idempotency_keys WHERE created_at < now() - interval '24 hours';
+
+-- name: reconciliation_place
+SELECT place FROM reconciliation_cursors WHERE name = %(name)s;
+
+-- name: move_reconciliation
+INSERT INTO reconciliation_cursors (name, place) VALUES (%(name)s, %(place)s)
+ON CONFLICT (name) DO UPDATE SET place = excluded.place, updated_at = now()
+RETURNING place;
+
+-- name: known_documents
+-- Which of these there are, whatever their state.
+SELECT id FROM documents WHERE id = ANY (%(document_ids)s);
+
+-- name: documents_between
+-- Ready documents that nobody has touched for a while, after one and up to another (NULL: to the end), with how many rows of each
+-- kind they have. Vectors of any space count: a new model's are built beside the old ones.
+SELECT d.id, d.chunk_count, c.number AS chunks, e.number AS embeddings, k.number AS codes, t.number AS terms
+FROM documents d
+JOIN collections n ON n.id = d.collection_id AND n.deleted_at IS NULL
+CROSS JOIN LATERAL (SELECT count(*) AS number FROM chunks x WHERE x.document_id = d.id) c
+CROSS JOIN LATERAL (SELECT count(DISTINCT ordinal) AS number FROM chunk_embeddings x WHERE x.document_id = d.id) e
+CROSS JOIN LATERAL (SELECT count(DISTINCT ordinal) AS number FROM chunk_codes x WHERE x.document_id = d.id) k
+CROSS JOIN LATERAL (SELECT count(*) AS number FROM chunk_terms x WHERE x.document_id = d.id) t
+WHERE d.status = 'ready' AND d.updated_at < now() - interval '10 minutes'
+  AND d.id > %(after)s AND (%(until)s::uuid IS NULL OR d.id <= %(until)s)
+ORDER BY d.id LIMIT %(limit)s;
+
+-- name: requeue_incomplete
+-- Ready documents whose derived rows are not what they should be are ingested again.
+WITH found AS (
+    SELECT id FROM documents
+    WHERE id = ANY (%(document_ids)s) AND status = 'ready' AND sequencer IS NOT NULL ORDER BY id FOR UPDATE SKIP LOCKED
+), queued AS (
+    UPDATE documents d SET status = 'queued', attempt = 0, queued_at = now(), updated_at = now()
+    FROM found WHERE d.id = found.id RETURNING d.id, d.user_id
+)
+SELECT id, append_event(user_id, 'document.queued', 'documents/' || id, '{"reason": "incomplete"}')
+FROM (SELECT * FROM queued ORDER BY user_id) ordered;

@@ -1,18 +1,14 @@
-"""What a schedule does for the knowledge base: finish what was left half done, and index what has grown large."""
+"""What a schedule does for the knowledge base and may take long: purge what was deleted, index what has grown large."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 
 from spandrel.database import Database
-from spandrel.errors import NotFoundError
-from spandrel.knowledge.documents import delete_document
 from spandrel.knowledge.ingest.models import PurgeTask
-from spandrel.knowledge.ingest.notifications import retry_message
-from spandrel.knowledge.ports import ObjectStore, Queue
+from spandrel.knowledge.ports import ObjectStore
 from spandrel.knowledge.purge import Purge
 from spandrel.knowledge.store import queries
 
@@ -29,8 +25,6 @@ SWEEP_BATCH = 50
 class UpkeepReport:
     """What one run did."""
 
-    requeued: int = 0
-    deleted: int = 0
     purged: int = 0
     vectors_indexed: int = 0
     chunks_indexed: int = 0
@@ -41,15 +35,12 @@ class UpkeepReport:
 class Upkeep:
     database: Database
     objects: ObjectStore
-    queue: Queue
     graph_from: int = GRAPH_FROM_CHUNKS
     inverted_from: int = INVERTED_FROM_CHUNKS
 
     def run(self, seconds: float) -> UpkeepReport:
         """Safe beside itself: every row it touches is claimed. Indexing stops after `seconds`; the next run goes on."""
         deadline = time.monotonic() + seconds
-        requeued = self._requeue()
-        deleted = self._finish_deletions()
         purged = self._purge()
         with self.database.transaction() as tx:
             tx.execute(queries.forget_idempotency_keys)
@@ -59,20 +50,7 @@ class Upkeep:
             return time.monotonic() < deadline
 
         vectors, chunks = self._index(time_left)
-        return UpkeepReport(requeued, deleted, purged, vectors, chunks, self._sweep(time_left))
-
-    def _requeue(self) -> int:
-        rows = self.database.run(queries.requeue_lost)
-        for row in rows:
-            self.queue.send(retry_message(row["id"]))
-        return len(rows)
-
-    def _finish_deletions(self) -> int:
-        rows = self.database.run(queries.half_deleted_documents)
-        for row in rows:
-            with suppress(NotFoundError):
-                delete_document(self.database, self.objects, row["id"], None)
-        return len(rows)
+        return UpkeepReport(purged, vectors, chunks, self._sweep(time_left))
 
     def _purge(self) -> int:
         purge = Purge(self.database, self.objects)

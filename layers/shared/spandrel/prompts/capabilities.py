@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -10,6 +11,7 @@ from spandrel.prompts.models import CapabilityMatch, Tool
 
 CALLABLE = ("healthy", "degraded")
 MAX_NAME = 64  # what providers allow a tool's name
+_DIGEST = 16
 _ILLEGAL = re.compile(r"[^A-Za-z0-9_-]")
 ToolRow = dict[str, Any]
 """A row of `matching_tools`."""
@@ -51,23 +53,32 @@ def _match(capability: str, rows: list[ToolRow]) -> CapabilityMatch:
     )
 
 
-def callable_tools(rows: Sequence[ToolRow]) -> list[Tool]:
-    """The tools that a model may be offered now, under names that no two of them share."""
-    tools: list[Tool] = []
-    taken: set[str] = set()
-    for row in rows:
-        if obstacle(row) is None:
-            name = _unique(f"{row['integration']}__{row['name']}", taken)
-            described = (row["description"], row["parameters"])
-            tools.append(Tool(name, row["integration"], row["name"], *described, policy=row["policy"]))
-    return tools
+def callable_tools(rows: Iterable[ToolRow]) -> list[Tool]:
+    """The tools that a model may be offered now, by name, whatever the order of `rows`."""
+    tools = [
+        Tool(
+            offered_name(row["integration"], row["name"]),
+            row["integration"],
+            row["name"],
+            row["description"],
+            row["parameters"],
+            row["policy"],
+        )
+        for row in rows
+        if obstacle(row) is None
+    ]
+    return sorted(tools, key=lambda tool: tool.name)
 
 
-def _unique(name: str, taken: set[str]) -> str:
-    legal = _ILLEGAL.sub("_", name)[:MAX_NAME]
-    candidate, number = legal, 2
-    while candidate in taken:
-        candidate = f"{legal[: MAX_NAME - 4]}_{number}"
-        number += 1
-    taken.add(candidate)
-    return candidate
+def offered_name(integration: str, tool: str) -> str:
+    """What a model calls the tool by: a legal name that no other pair has, whatever else is offered.
+
+    `integration__tool` where that is legal and its first `__` is where the two meet. Any other pair gets a name that
+    holds no `__`, so it can be nobody's of the first kind, and a digest of the pair, which keeps it from its own kind.
+    """
+    name = f"{integration}__{tool}"
+    if len(name) <= MAX_NAME and name.index("__") == len(integration) and not _ILLEGAL.search(name):
+        return name
+    digest = hashlib.sha256(f"{integration}\0{tool}".encode()).hexdigest()[:_DIGEST]
+    legal = re.sub("_{2,}", "_", _ILLEGAL.sub("_", name))
+    return f"{legal[: MAX_NAME - _DIGEST - 1].rstrip('_')}_{digest}"

@@ -17,22 +17,21 @@ BATCH = 100
 
 
 @dataclass(frozen=True, slots=True)
-class SessionUpkeepReport:
-    """What one run did."""
+class RecoveredTurns:
+    """`failed`: after `ATTEMPTS` workers, or cancelled meanwhile."""
 
-    turns_requeued: int = 0
-    turns_failed: int = 0
-    sessions_expired: int = 0
-    approvals_expired: int = 0
+    requeued: int = 0
+    failed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class SessionUpkeep:
+    """Safe beside itself: every row that it touches is claimed."""
+
     database: Database
     queue: TurnQueue
 
-    def run(self) -> SessionUpkeepReport:
-        """Safe beside itself: every row that it touches is claimed."""
+    def recover_turns(self) -> RecoveredTurns:
         recovered = self.database.run(queries.recover_turns, {"attempts": ATTEMPTS, "limit": BATCH})
         waiting = [row for row in recovered if row["outcome"] == "queued"]
         for row in waiting:
@@ -40,8 +39,15 @@ class SessionUpkeep:
                 turn_id=row["id"], session_id=row["session_id"], user_id=row["user_id"], attempt=row["attempt"]
             )
             send_turn(self.queue, task, again=uuid7().hex)
+        return RecoveredTurns(len(waiting), len(recovered) - len(waiting))
+
+    def expire_sessions(self) -> int:
+        """How many sessions ended that nobody had used for as long as they allow."""
+        return int(self.database.run(queries.expire_sessions, {"limit": BATCH})[0]["expired"])
+
+    def expire_approvals(self) -> int:
+        """How many tool calls nobody answered for in time. Their turns go on without."""
         unanswered = self.database.run(queries.expire_approvals, {"limit": BATCH})
         for row in unanswered:
             send_waiting(self.queue, self.database.run(queries.waiting_turns, {"session_id": row["session_id"]}))
-        expired = self.database.run(queries.expire_sessions, {"limit": BATCH})[0]["expired"]
-        return SessionUpkeepReport(len(waiting), len(recovered) - len(waiting), expired, len(unanswered))
+        return len(unanswered)

@@ -8,7 +8,23 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from spandrel.wiring.broadcast import delta_stream, pump as pump, repair_feed as repair_feed
-from spandrel.wiring.providers import chat_model, database, embedder, news as news, objects, queue, settings, turn_queue
+from spandrel.wiring.providers import (
+    chat_model,
+    database as database,
+    embedder,
+    news as news,
+    objects as objects,
+    queue as queue,
+    settings as settings,
+    turn_queue,
+)
+from spandrel.wiring.realtime import (
+    actions as actions,
+    connections as connections,
+    history as history,
+    retention as retention,
+    tickets as tickets,
+)
 
 if TYPE_CHECKING:
     from spandrel.chat.turn import RunTurn
@@ -76,7 +92,7 @@ def purge() -> Purge:
 def upkeep() -> Upkeep:
     from spandrel.knowledge.upkeep import Upkeep
 
-    return Upkeep(database(SYSTEM_ROLE), objects(), queue())
+    return Upkeep(database(SYSTEM_ROLE), objects())
 
 
 @lru_cache(maxsize=1)
@@ -145,11 +161,13 @@ def conversations() -> Conversations:
 @lru_cache(maxsize=1)
 def run_turn() -> RunTurn:
     from spandrel.chat.turn import RunTurn
+    from spandrel.wiring import integrations
 
     chat = settings().chat
     # A worker that is alive says so with every save, and the longest silence between two is the model's own.
     lease = int(2 * chat.timeout) + 15
-    return RunTurn(database(APP_ROLE), chat_model(), search, prices(), chat.context_tokens, lease, sink=delta_stream())
+    tools, sink = integrations.call_tool(), delta_stream()
+    return RunTurn(database(APP_ROLE), chat_model(), search, prices(), chat.context_tokens, lease, tools, sink)
 
 
 @lru_cache(maxsize=1)

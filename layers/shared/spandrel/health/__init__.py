@@ -1,0 +1,1 @@
+"""What is looked after every minute, and what the last look at each part found."""
