@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from spandrel import wiring
+from spandrel.wiring import outbound
 from tests.support.knowledge import KnowledgeBase
 from tests.support.postgres import DIMENSIONS, MODEL
 from tests.support.realtime import FakeFarewell
@@ -70,6 +71,7 @@ def wired(
     monkeypatch.setenv("SPANDREL_EMBEDDING_MODEL", MODEL)
     monkeypatch.setenv("SPANDREL_EMBEDDING_DIMENSIONS", str(DIMENSIONS))
     made = [getattr(wiring, name) for name in MADE]  # a test may put something else in their place
+    made += [outbound.mcp_client, outbound.registry, outbound.secret_box]
     for each in made:
         each.cache_clear()
     monkeypatch.setattr(wiring, "embedder", lambda: kb.embedder)

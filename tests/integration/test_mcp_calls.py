@@ -52,7 +52,7 @@ def test_results_of_every_kind_of_server(client: McpClient, kind: dict[str, Any]
 
 def test_a_tool_that_takes_too_long(client: McpClient) -> None:
     with SdkServer() as server, pytest.raises(ToolCallError) as caught:
-        client.call(Target(server.url), "slow", {"seconds": 30}, timeout=0.8, idempotency_key="k")
+        client.call(Target(server.url), "slow", {"seconds": 30}, timeout=2.0, idempotency_key="k")
     assert (caught.value.reason, caught.value.detail) == (Reason.TIMEOUT, "The tool did not answer in time.")
 
 

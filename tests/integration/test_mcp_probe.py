@@ -103,7 +103,7 @@ def test_tools_that_change_as_the_server_runs(client: McpClient) -> None:
 @pytest.mark.parametrize("case", ILL)
 def test_an_ill_server_is_told_by_its_reason(client: McpClient, case: str) -> None:
     answer, reason = ILL[case]
-    patience = 1.0 if reason is Reason.TIMEOUT else TIMEOUT
+    patience = 2.0 if reason is Reason.TIMEOUT else TIMEOUT
     with HttpServer(answer) as server:
         found = client.probe(Target(f"{server.url}/mcp"), timeout=patience)
     assert found.reason is reason, found.detail
@@ -179,17 +179,24 @@ def test_dns_that_does_not_answer() -> None:
 )
 def test_a_server_that_hangs_is_given_up_in_time(client: McpClient, behave: Any, said: str) -> None:
     with RawServer(behave) as server:
-        begin = time.monotonic()
         found = client.probe(Target(server.url), timeout=0.6)
-        assert time.monotonic() - begin < 30  # not for ever; how fast is the benchmark's to say
     assert found.reason is Reason.TIMEOUT
     assert said in found.detail
 
 
 def test_a_server_that_hangs_in_the_handshake(client: McpClient) -> None:
     with RawServer(silence) as server:
-        found = client.probe(Target(server.url.replace("http:", "https:")), timeout=0.5)
+        found = client.probe(Target(server.url.replace("http:", "https:")), timeout=1.0)
     assert (found.reason, found.detail) == (Reason.TIMEOUT, "The TLS handshake did not end in time.")
+
+
+def test_a_server_that_hangs_after_the_handshake(client: McpClient, root: Issued, tmp_path: Path) -> None:
+    context = issue("whales", ("127.0.0.1",), by=root).context(tmp_path)
+    with RawServer(silence, context) as server:
+        found = client.probe(Target(server.url, ca_certificate=root.pem), timeout=2.0)
+    assert found.reason is Reason.TIMEOUT
+    assert found.tls is not None  # what was seen by then is kept
+    assert found.timings.tls is not None
 
 
 @pytest.mark.parametrize(
@@ -469,21 +476,27 @@ def test_work_that_does_not_stop_when_told_is_left_behind() -> None:
     from spandrel.adapters.mcp_session import bounded
     from spandrel.adapters.outbound_faults import Fault, Journal
 
-    async def stubborn() -> None:
-        for _ in range(30):
-            try:
-                await asyncio.sleep(0.1)
-            except asyncio.CancelledError:
-                continue
-        raise ValueError("too late")
+    async def run() -> tuple[BaseException | None, bool]:
+        told, let, ended = 0, asyncio.Event(), asyncio.Event()
 
-    async def run() -> BaseException | None:
-        begin = time.monotonic()
+        async def stubborn() -> None:
+            nonlocal told
+            while not let.is_set():
+                try:
+                    await let.wait()
+                except asyncio.CancelledError:
+                    told += 1
+            ended.set()
+            raise ValueError("too late")
+
         error = await bounded(Journal(), stubborn(), 0.2)
-        assert time.monotonic() - begin < 2.5
-        await asyncio.sleep(3.2)
-        return error
+        left = told > 0 and not ended.is_set()
+        let.set()
+        await ended.wait()
+        await asyncio.sleep(0)
+        return error, left
 
-    error = asyncio.run(run())
+    error, left = asyncio.run(run())
+    assert left
     assert isinstance(error, Fault)
     assert error.reason is Reason.TIMEOUT

@@ -73,7 +73,7 @@ def circle(request: Received) -> Reply:
 
 
 def sleeps_on_tools(request: Received) -> Reply:
-    return modern(request, tools_list=lambda asked: time.sleep(1.5) or {"tools": []})
+    return modern(request, tools_list=lambda asked: time.sleep(3) or {"tools": []})
 
 
 ILL: dict[str, tuple[Any, Reason]] = {
@@ -91,6 +91,7 @@ ILL: dict[str, tuple[Any, Reason]] = {
     "500": (_always(Reply(500)), Reason.SERVER_ERROR),
     "503 as a page": (_always(Reply(503, b"<h1>sorry</h1>", {"content-type": "text/html"})), Reason.SERVER_ERROR),
     "to another origin": (_always(Reply(307, b"", {"location": "https://whales.example.org/"})), Reason.REDIRECT),
+    "to a page to sign in": (_always(Reply(302, b"", {"location": "/login"})), Reason.REDIRECT),
     "in a circle": (circle, Reason.REDIRECT),
     "to the metadata service": (
         _always(Reply(307, b"", {"location": "http://169.254.169.254/latest/meta-data/"})), Reason.ADDRESS_FORBIDDEN,

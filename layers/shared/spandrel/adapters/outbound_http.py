@@ -25,6 +25,7 @@ from spandrel.outbound.addresses import vet
 
 MAX_REDIRECTS = 3
 HEAD_BYTES = 4096
+_METHOD_KEPT = (307, 308)  # RFC 9110: after the others a client may send a GET, which would lose the message
 _COMPRESSED = ("gzip", "x-gzip", "deflate")
 
 
@@ -53,7 +54,7 @@ class Transport(httpx2.AsyncBaseTransport):
         self.vet(str(request.url))
         response = await self._send(request)
         if response.has_redirect_location:
-            self._redirected(request, response.headers["location"])
+            self._redirected(request, response.status_code, response.headers["location"])
         encoding = response.headers.get("content-encoding", "identity").strip().lower()
         if encoding not in ("identity", "", *_COMPRESSED):
             told = f"The server sends its answers compressed ({encoding[:20]}), which it was not asked for."
@@ -101,7 +102,7 @@ class Transport(httpx2.AsyncBaseTransport):
             return Fault(Reason.CONNECTION, "The server closed the connection before its answer was whole.")
         return Fault(Reason.NOT_MCP, "What answers at this address does not speak HTTP.")
 
-    def _redirected(self, request: httpx2.Request, location: str) -> None:
+    def _redirected(self, request: httpx2.Request, status: int, location: str) -> None:
         """Lets pass what the SDK will follow, and refuses the rest by name."""
         target = urljoin(str(request.url), location)
         try:
@@ -113,6 +114,9 @@ class Transport(httpx2.AsyncBaseTransport):
             raise self._journal.fail(
                 Fault(Reason.REDIRECT, f"The server redirects to {address.host}. Use its URL there.")
             )
+        if request.method not in ("GET", "HEAD") and status not in _METHOD_KEPT:
+            told = f"The server redirects to another page (HTTP {status}), perhaps to sign in. Check the URL."
+            raise self._journal.fail(Fault(Reason.REDIRECT, told))
         self._journal.redirects += 1
         if self._journal.redirects > MAX_REDIRECTS:
             raise self._journal.fail(Fault(Reason.REDIRECT, "The server redirects in a circle, or too often."))
