@@ -116,6 +116,7 @@ def test_the_schema_function_loads_nothing_heavy() -> None:
 
 def test_upkeep_loads_nothing_heavy() -> None:
     assert loaded("knowledge_upkeep", [], {}) == [set()]
+    assert loaded("health_check", [], {}) == [set()]
 
 
 def test_the_api_loads_its_framework_alone(kb: KnowledgeBase) -> None:

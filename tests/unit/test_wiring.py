@@ -13,8 +13,10 @@ from spandrel import wiring
 from spandrel.adapters import rds, secrets
 from spandrel.errors import DatabaseUnavailableError
 from spandrel.settings import SettingsError
+from spandrel.wiring import integrations, outbound
 
-CACHED = [each for each in vars(wiring).values() if hasattr(each, "cache_clear")]
+ROOTS = (wiring, integrations, outbound)
+CACHED = [each for root in ROOTS for each in vars(root).values() if hasattr(each, "cache_clear")]
 
 
 @pytest.fixture(autouse=True)
@@ -38,6 +40,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
         ("SPANDREL_DATABASE_ADMIN_SECRET_ARN", "arn:admin"),
         ("SPANDREL_OPENAI_SECRET_ARN", "arn:openai"),
         ("SPANDREL_BUCKET", "documents"),
+        ("SPANDREL_KMS_KEY_ID", "alias/spandrel"),
         ("SPANDREL_DOCUMENT_QUEUE_URL", "https://sqs.example.com/documents"),
         ("AWS_REGION", "eu-central-1"),
         ("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE"),
@@ -128,6 +131,16 @@ def test_every_use_case_is_made_once_and_opens_nothing(aws: pytest.MonkeyPatch) 
         wiring.prices,
         wiring.budgets,
         wiring.reports,
+        integrations.saved,
+        integrations.checks,
+        integrations.discover,
+        integrations.tool_review,
+        integrations.watch,
+        integrations.free_stuck,
+        integrations.reconcile,
+        integrations.components,
+        integrations.health_round,
+        integrations.health_details,
     ):
         assert make() is make()
 
@@ -138,4 +151,10 @@ def test_users_requests_and_jobs_have_roles_of_their_own(aws: pytest.MonkeyPatch
     assert [wiring.search().database, wiring.collections().database, wiring.documents().database] == [app] * 3
     assert [wiring.begin_session().database, wiring.sessions().database, wiring.run_turn().database] == [app] * 3
     assert wiring.session_upkeep().database is system
+    assert [integrations.saved().database, integrations.checks().database, integrations.discover().database] == [
+        app
+    ] * 3
+    assert [integrations.tool_review().database, integrations.health_details().database] == [app] * 2
+    assert [integrations.watch().database, integrations.health_round().database] == [system] * 2
+    assert [integrations.free_stuck().database, integrations.reconcile().database] == [system] * 2
     assert [wiring.ingest().database, wiring.purge().database, wiring.upkeep().database] == [system] * 3
