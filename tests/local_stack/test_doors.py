@@ -65,7 +65,7 @@ def ada(stack) -> Owned:
     user.call("PUT", "/v1/budgets/total", {"stop_at": "9"})
     server = {"name": SECRET, "url": "https://mcp.example.com", "auth": {"type": "bearer", "token": SECRET}}
     integration = user.call("POST", "/v1/integrations", server, status=201)["id"]
-    user.call("POST", f"/v1/integrations/{integration}/disable")  # or a check would change it meanwhile
+    user.call("POST", f"/v1/integrations/{integration}/disable", status=200)  # or a check would change it meanwhile
     ids = (template, session["id"], session["conversation_id"], turn, integration)
     return Owned(user, collection, document["id"], failed["id"], *ids)
 
