@@ -7,7 +7,9 @@ unpacks a layer for every worker, and through the link a changed file is live wi
 
 from __future__ import annotations
 
+import base64
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -117,7 +119,20 @@ def _parameters(config: Config, database_url: str) -> dict[str, str]:
         "IngestConcurrency": "2",
         "TurnConcurrency": "2",
         "LogLevel": "INFO",
+        "SecretKey": _secret_key(config),
+        # Servers of one's own machine may be integrations of it.
+        "AllowLoopback": "true",
+        "HealthCheckConcurrency": "50",
     }
+
+
+def _secret_key(config: Config) -> str:
+    """What seals the secrets of integrations, made once for each stack's home."""
+    path = config.home / "secret-key"
+    if not path.is_file():
+        path.touch(mode=0o600)
+        path.write_text(base64.b64encode(os.urandom(32)).decode())
+    return path.read_text()
 
 
 def _sam_deploy(config: Config, parameters: dict[str, str]) -> None:

@@ -11,7 +11,7 @@ from functions.api.schemas import Body, Name
 from spandrel.integrations.models import Auth, BearerAuth, HeaderAuth, NoAuth, OAuthClientCredentials, Target, Transport
 from spandrel.integrations.records import Changes, Check, Integration, IntegrationTool, NewIntegration, ToolPolicy
 
-MAX_SECRET, MAX_PEM = 8192, 65_536
+MAX_SECRET, MAX_PEM = 4096, 65_536  # what KMS seals; a chain or two
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")  # RFC 9110, 5.6.2
 _OWN_HEADERS = {
     "host", "content-length", "content-type", "transfer-encoding", "connection", "upgrade", "te", "trailer", "accept",

@@ -159,6 +159,7 @@ def test_the_schema_function_loads_nothing_heavy() -> None:
 
 def test_upkeep_loads_nothing_heavy() -> None:
     assert loaded("knowledge_upkeep", [], {}) == [set()]
+    assert loaded("health_check", [], {}) == [set()]
 
 
 def test_the_broadcast_loads_nothing_heavy(kb: KnowledgeBase) -> None:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from spandrel import wiring
-from spandrel.wiring import outbound
+from spandrel.wiring import integrations, outbound
+from tests.support.hub import Hub
 from tests.support.knowledge import KnowledgeBase
 from tests.support.postgres import DIMENSIONS, MODEL
 from tests.support.realtime import FakeFarewell
@@ -50,6 +51,27 @@ MADE = (
 )
 
 
+MADE_OF_INTEGRATIONS = (
+    "credentials",
+    "saved",
+    "checks",
+    "discover",
+    "tool_review",
+    "watch",
+    "free_stuck",
+    "reconcile",
+    "components",
+    "health_round",
+    "health_details",
+)
+
+
+@pytest.fixture
+def hub(kb: KnowledgeBase) -> Hub:
+    """Integrations on the same database, with fakes of what is outside."""
+    return Hub(kb)
+
+
 @pytest.fixture
 def studio(kb: KnowledgeBase) -> Studio:
     """Templates, sessions and turns on the same database."""
@@ -64,7 +86,7 @@ def farewell() -> FakeFarewell:
 
 @pytest.fixture
 def wired(
-    kb: KnowledgeBase, studio: Studio, farewell: FakeFarewell, monkeypatch: pytest.MonkeyPatch
+    kb: KnowledgeBase, studio: Studio, farewell: FakeFarewell, hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[KnowledgeBase]:
     """`wiring` as a function finds it, on the test's database; embedder, bucket and queue are the fakes of `kb`."""
     monkeypatch.setenv("SPANDREL_DATABASE_URL", kb.url)
@@ -72,6 +94,7 @@ def wired(
     monkeypatch.setenv("SPANDREL_EMBEDDING_DIMENSIONS", str(DIMENSIONS))
     made = [getattr(wiring, name) for name in MADE]  # a test may put something else in their place
     made += [outbound.mcp_client, outbound.registry, outbound.secret_box]
+    made += [getattr(integrations, name) for name in MADE_OF_INTEGRATIONS]
     for each in made:
         each.cache_clear()
     monkeypatch.setattr(wiring, "embedder", lambda: kb.embedder)
@@ -80,6 +103,9 @@ def wired(
     monkeypatch.setattr(wiring, "turn_queue", lambda: studio.queue)
     monkeypatch.setattr(wiring, "chat_model", lambda: studio.model)
     monkeypatch.setattr(wiring.realtime, "farewell", lambda: farewell)
+    monkeypatch.setattr(outbound, "prober", lambda: hub.prober)
+    monkeypatch.setattr(outbound, "registry", lambda: hub.registry)
+    monkeypatch.setattr(outbound, "secret_box", lambda: hub.box)
     yield kb
     for role in (wiring.APP_ROLE, wiring.SYSTEM_ROLE):
         wiring.database(role).close()

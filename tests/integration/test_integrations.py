@@ -28,15 +28,10 @@ from spandrel.integrations import discover as discovering
 from spandrel.integrations.models import BearerAuth, HeaderAuth, NoAuth, OAuthClientCredentials, Reason, Target
 from spandrel.integrations.records import Changes, NewIntegration
 from tests.support.hub import DOWN, GOOD, READ, URL, WRITE, Hub
-from tests.support.knowledge import ADA, BOB, KnowledgeBase
+from tests.support.knowledge import ADA, BOB
 from tests.support.mcp_fakes import failing, healthy
 
 SECRET = "hush-hush-hush"
-
-
-@pytest.fixture
-def hub(kb: KnowledgeBase) -> Hub:
-    return Hub(kb)
 
 
 # -- saving

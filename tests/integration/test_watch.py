@@ -21,14 +21,9 @@ from spandrel.integrations.records import Changes
 from spandrel.integrations.watch import HORIZON_SECONDS, WatchReport
 from tests.support.flights import FlightCounter
 from tests.support.hub import DOWN, GOOD, READ, URL, WRITE, Hub
-from tests.support.knowledge import ADA, BOB, KnowledgeBase
+from tests.support.knowledge import ADA, BOB
 from tests.support.mcp_fakes import FakeProber, failing, healthy
 from tests.support.postgres import Cluster, settings_for
-
-
-@pytest.fixture
-def hub(kb: KnowledgeBase) -> Hub:
-    return Hub(kb)
 
 
 def test_with_nothing_due_nothing_is_done(hub: Hub) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from tests.support.stack_user import DERIVED, StackUser, count, left_behind, rows, until
 
-UPKEEP = "spandrel-knowledge-upkeep"
+UPKEEP = "spandrel-health-check"
 INGEST = "spandrel-document-ingest"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -15,6 +16,7 @@ from tests.support.stack_user import StackUser, rows, until
 from tests.support.studio import PENDING_APPROVAL
 
 SECRET = "cachalot"
+SOON = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Owned:
     conversation: str
     turn: str
     approval: str
+    integration: str
 
     def place(self, name: str, path: str) -> str:
         """`path` with what is Ada's in the place of its parameters."""
@@ -41,6 +44,8 @@ class Owned:
             conversation_id=self.conversation,
             turn_id=self.turn,
             approval_id=self.approval,
+            integration_id=self.integration,
+            name=SECRET,
             version="1",
             label="canary",
             number="1",
@@ -66,7 +71,10 @@ def ada(stack) -> Owned:
     [mine] = rows(stack, "SELECT user_id FROM turns WHERE id = %s", turn)
     question = (uuid7(), mine["user_id"], session["id"], turn, json.dumps({"what": SECRET}))
     [approval] = rows(stack, PENDING_APPROVAL, *question)
-    ids = (template, session["id"], session["conversation_id"], turn, str(approval["id"]))
+    server = {"name": SECRET, "url": "https://mcp.example.com", "auth": {"type": "bearer", "token": SECRET}}
+    integration = user.call("POST", "/v1/integrations", server, status=201)["id"]
+    user.call("POST", f"/v1/integrations/{integration}/disable", status=200)  # or a check would change it meanwhile
+    ids = (template, session["id"], session["conversation_id"], turn, str(approval["id"]), integration)
     return Owned(user, collection, document["id"], failed["id"], *ids)
 
 
@@ -87,7 +95,7 @@ def operations(stack) -> dict[str, tuple[str, str, bool]]:
 
 
 # What another user sends, and what comes of it: `foreign` as if it did not exist, `empty` without an item or a hit,
-# `own` made for himself, `unfound` an answer in which nothing of hers shows.
+# `own` made for himself, `refused`, `unfound` an answer in which nothing of hers shows.
 CASES: dict[str, tuple[str, list[dict[str, Any]]]] = {
     "create_collection": ("own", [{"name": "papers"}]),
     "list_collections": ("empty", [{}]),
@@ -154,6 +162,23 @@ CASES: dict[str, tuple[str, list[dict[str, Any]]]] = {
     "list_events": ("empty", [{}, {"?": "types=document.*"}]),
     "get_event": ("foreign", [{}]),
     "create_realtime_ticket": ("own", [{}]),
+    "create_integration": ("own", [{"name": "mine", "url": "https://mcp.example.com"}]),
+    "list_integrations": ("empty", [{}, {"?": "status=unknown"}]),
+    "get_integration": ("foreign", [{}]),
+    "change_integration": ("foreign", [{"name": "mine"}, {"url": "https://example.org"}]),
+    "delete_integration": ("foreign", [{}]),
+    "enable_integration": ("foreign", [{}]),
+    "disable_integration": ("foreign", [{}]),
+    "maintain_integration": ("foreign", [{"until": SOON}]),
+    "end_integration_maintenance": ("foreign", [{}]),
+    "check_integration": ("foreign", [{}]),
+    "list_integration_checks": ("foreign", [{}]),
+    "list_integration_tools": ("foreign", [{}]),
+    "review_integration_tool": ("foreign", [{"decision": "approve", "schema_hash": "0" * 64}]),
+    "change_integration_tool": ("foreign", [{"capabilities": []}]),
+    "discover_integration": ("unfound", [{"url": "http://127.0.0.1:9"}]),
+    "search_integration_registry": ("refused", [{"?": "limit=1000"}]),
+    "get_health_details": ("unfound", [{}]),
     "get_health": ("public", [{}]),
     "get_openapi": ("public", [{}]),
 }
@@ -266,6 +291,8 @@ def _holds(outcome: str, answer: Any) -> None:
         assert answer.status == 200, answer.text
         found = answer.json()
         assert (found["items"] if "items" in found else found["hits"]) == []
+    elif outcome == "refused":  # before anything leaves this machine
+        assert (answer.status, answer.json()["code"]) == (422, "invalid_request"), answer.text
     else:
         assert answer.status == (201 if outcome == "own" else 200), answer.text
 
@@ -276,6 +303,9 @@ def _everything(ada: Owned) -> list[dict[str, Any]]:
     tables = ("collections", "documents", "chunks", "chunk_embeddings", "chunk_codes", "chunk_terms", "events")
     tables += ("templates", "template_versions", "template_labels", "conversations", "agent_sessions", "branches")
     tables += (
+        "integrations",
+        "integration_tools",
+        "integration_checks",
         "messages",
         "turns",
         "tool_approvals",

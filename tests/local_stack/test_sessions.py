@@ -145,7 +145,7 @@ def test_the_schedule_frees_a_turn_whose_worker_is_gone(user: StackUser) -> None
     )
     rows(user.stack, "DELETE FROM messages WHERE turn_id = %s", turn["id"])
     rows(user.stack, "UPDATE agent_sessions SET ordinal = 0 WHERE id = %s", session)
-    user.stack.client("lambda").invoke(FunctionName="spandrel-session-upkeep", Payload=b"{}")
+    user.stack.client("lambda").invoke(FunctionName="spandrel-health-check", Payload=b"{}")
     assert ended(user, turn["id"])["status"] == "completed"
 
 

@@ -14,9 +14,10 @@ from spandrel import wiring
 from spandrel.adapters import rds, secrets
 from spandrel.errors import DatabaseUnavailableError
 from spandrel.settings import SettingsError
-from spandrel.wiring import outbound
+from spandrel.wiring import integrations, outbound
 
-CACHED = [each for module in (wiring, outbound) for each in vars(module).values() if hasattr(each, "cache_clear")]
+ROOTS = (wiring, integrations, outbound)
+CACHED = [each for root in ROOTS for each in vars(root).values() if hasattr(each, "cache_clear")]
 
 
 @pytest.fixture(autouse=True)
@@ -40,6 +41,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
         ("SPANDREL_DATABASE_ADMIN_SECRET_ARN", "arn:admin"),
         ("SPANDREL_OPENAI_SECRET_ARN", "arn:openai"),
         ("SPANDREL_BUCKET", "documents"),
+        ("SPANDREL_KMS_KEY_ID", "alias/spandrel"),
         ("SPANDREL_DOCUMENT_QUEUE_URL", "https://sqs.example.com/documents"),
         ("AWS_REGION", "eu-central-1"),
         ("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE"),
@@ -139,6 +141,16 @@ def test_every_use_case_is_made_once_and_opens_nothing(aws: pytest.MonkeyPatch) 
         wiring.news,
         wiring.pump,
         wiring.repair_feed,
+        integrations.saved,
+        integrations.checks,
+        integrations.discover,
+        integrations.tool_review,
+        integrations.watch,
+        integrations.free_stuck,
+        integrations.reconcile,
+        integrations.components,
+        integrations.health_round,
+        integrations.health_details,
     ):
         assert make() is make()
 
@@ -152,6 +164,12 @@ def test_users_requests_and_jobs_have_roles_of_their_own(aws: pytest.MonkeyPatch
     assert [wiring.history().database, wiring.retention().database] == [app, system]
     assert wiring.session_upkeep().database is system
     assert [wiring.pump().database, wiring.repair_feed().database] == [system] * 2
+    assert [integrations.saved().database, integrations.checks().database, integrations.discover().database] == [
+        app
+    ] * 3
+    assert [integrations.tool_review().database, integrations.health_details().database] == [app] * 2
+    assert [integrations.watch().database, integrations.health_round().database] == [system] * 2
+    assert [integrations.free_stuck().database, integrations.reconcile().database] == [system] * 2
     assert [wiring.ingest().database, wiring.purge().database, wiring.upkeep().database] == [system] * 3
 
 

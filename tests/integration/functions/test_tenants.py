@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from spandrel.integrations.models import BearerAuth
 from spandrel.usage.budgets import Budgets
 from spandrel.usage.models import Cost, ModelCall
 from spandrel.usage.store import record
 from tests.support.api import Answer, call, operations
+from tests.support.hub import URL, Hub
 from tests.support.knowledge import ADA, BOB, KnowledgeBase
+from tests.support.mcp_fakes import healthy, tool
 from tests.support.studio import Studio
 
 SECRET = "cachalot"
@@ -31,6 +35,9 @@ class Owned:
     conversation: str
     turn: str
     approval: str
+    integration: str
+    held: str
+    """The hash of its tool that waits for review."""
 
 
 def foreign(answer: Answer) -> None:
@@ -86,10 +93,26 @@ def beyond(answer: Answer) -> None:
     assert (answer.status, answer.code) == (409, "seq_ahead")
 
 
+def soon() -> str:
+    return (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+
+
+def unheard(answer: Answer) -> None:
+    """Refused for what was asked, whosever it is."""
+    assert (answer.status, answer.code) == (422, "invalid_request")
+
+
+def nothing_counted(answer: Answer) -> None:
+    assert answer.status == 200
+    assert answer.json["integrations"] == {}
+
+
 def public(answer: Answer) -> None:
     assert answer.status == 200
 
 
+REPEATING = ("create_collection", "create_template", "validate_template", "create_integration")
+"""They say what Bob said himself."""
 Case = tuple[Callable[[Owned], dict[str, Any]], Callable[[Answer], None]]
 CASES: dict[str, list[Case]] = {
     "create_collection": [(lambda ada: {"body": {"name": f"{SECRET}s"}}, own)],
@@ -196,13 +219,49 @@ CASES: dict[str, list[Case]] = {
     ],
     "get_event": [(lambda ada: {"seq": "1"}, foreign)],
     "create_realtime_ticket": [(lambda ada: {}, own)],
+    "create_integration": [
+        (lambda ada: {"body": {"name": f"{SECRET}s", "url": URL, "slug": SECRET}}, own),
+    ],
+    "list_integrations": [(lambda ada: {}, empty), (lambda ada: {"query": {"status": "healthy"}}, empty)],
+    "get_integration": [(lambda ada: {"integration_id": ada.integration}, foreign)],
+    "change_integration": [
+        (lambda ada: {"integration_id": ada.integration, "body": {"name": "mine"}}, foreign),
+        (lambda ada: {"integration_id": ada.integration, "body": {"url": "https://example.org"}}, foreign),
+    ],
+    "delete_integration": [(lambda ada: {"integration_id": ada.integration}, foreign)],
+    "enable_integration": [(lambda ada: {"integration_id": ada.integration}, foreign)],
+    "disable_integration": [(lambda ada: {"integration_id": ada.integration}, foreign)],
+    "maintain_integration": [
+        (lambda ada: {"integration_id": ada.integration, "body": {"until": "2999-01-01T00:00:00Z"}}, unheard),
+        (lambda ada: {"integration_id": ada.integration, "body": {"until": soon()}}, foreign),
+    ],
+    "end_integration_maintenance": [(lambda ada: {"integration_id": ada.integration}, foreign)],
+    "check_integration": [(lambda ada: {"integration_id": ada.integration}, foreign)],
+    "list_integration_checks": [(lambda ada: {"integration_id": ada.integration}, foreign)],
+    "list_integration_tools": [(lambda ada: {"integration_id": ada.integration}, foreign)],
+    "review_integration_tool": [
+        (
+            lambda ada: {
+                "integration_id": ada.integration,
+                "name": SECRET,
+                "body": {"decision": "approve", "schema_hash": ada.held},
+            },
+            foreign,
+        ),
+    ],
+    "change_integration_tool": [
+        (lambda ada: {"integration_id": ada.integration, "name": SECRET, "body": {"capabilities": []}}, foreign),
+    ],
+    "discover_integration": [(lambda ada: {"body": {"url": URL}}, public)],
+    "search_integration_registry": [(lambda ada: {"query": {"query": "nothing"}}, empty)],
+    "get_health_details": [(lambda ada: {}, nothing_counted)],
     "get_health": [(lambda ada: {}, public)],
     "get_openapi": [(lambda ada: {}, public)],
 }
 
 
 @pytest.fixture
-def ada(wired: KnowledgeBase, studio: Studio) -> Owned:
+def ada(wired: KnowledgeBase, studio: Studio, hub: Hub) -> Owned:
     collection = wired.collection(name=f"{SECRET}s")
     document = wired.add(collection, f"The {SECRET} sings.", name=f"{SECRET}.md", attributes={"kind": SECRET})
     failed = wired.announce(collection)
@@ -218,7 +277,22 @@ def ada(wired: KnowledgeBase, studio: Studio) -> Owned:
     with wired.system.transaction() as tx:
         record(tx, ADA, ModelCall("turn", SECRET, 1, 0, 1, Cost(Decimal(5), "v"), session.id))
     approval = studio.pending_approval(session.id, turn.id, {"what": SECRET})
-    ids = (collection.id, document, failed, template, session.id, session.conversation_id, turn.id, approval)
+    integration = hub.add(SECRET, url=f"https://{SECRET}.example.com", auth=BearerAuth(SECRET))
+    for words in (SECRET, f"{SECRET}!"):
+        hub.round(healthy(tool(SECRET, words), server_name=SECRET), url=integration.url)
+    held = hub.tools(integration)[SECRET].schema_hash
+    ids = (
+        collection.id,
+        document,
+        failed,
+        template,
+        session.id,
+        session.conversation_id,
+        turn.id,
+        approval,
+        integration.id,
+        held,
+    )
     return Owned(*map(str, ids))
 
 
@@ -259,7 +333,7 @@ def test_another_user_neither_sees_nor_changes_anything(
     place = {key: request.pop(key) for key in list(request) if f"{{{key}}}" in path}
     answer = call(method, path.format(**place), user=BOB, **request)
     holds(answer)
-    if name not in ("create_collection", "create_template", "validate_template"):  # which say what Bob said himself
+    if name not in REPEATING:
         assert SECRET not in answer.text
     assert everything(wired) == before
     assert not [message for message in wired.queue.messages if ada.collection in str(message)]

@@ -110,7 +110,9 @@ class _Round:
         left = {row["id"]: row for row in rows}
         try:
             if targets := self._targets(rows, left):
-                asyncio.run(self._probe(targets, left))
+                # A loop of its own making leaves the thread's as it is.
+                with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+                    runner.run(self._probe(targets, left))
             self._flush()
         finally:
             self.watch.release(list(left.values()))
