@@ -138,7 +138,9 @@ def frame() -> bytes:
 
     data = {"session_id": "0198c0de-0000-7000-8000-000000000000", "number": 3, "checkpoint": 4, "ordinal": 8}
     return event_frame(
-        StoredEvent(user_id="u", seq=7, type="turn.completed", subject="turns/1", data=data, created_at=datetime.now(UTC))
+        StoredEvent(
+            user_id="u", seq=7, type="turn.completed", subject="turns/1", data=data, created_at=datetime.now(UTC)
+        )
     )
 
 
@@ -289,7 +291,9 @@ def one_user(address: str) -> None:
     app, system = server.as_role(url, "spandrel_app"), server.as_role(url, "spandrel_system")
     for name in ("open1", "open2"):
         with app.transaction("ada") as tx:
-            tx.execute(b"INSERT INTO connections (id, user_id, delivered_seq, live) VALUES (%s, 'ada', 0, true)", [name])
+            tx.execute(
+                b"INSERT INTO connections (id, user_id, delivered_seq, live) VALUES (%s, 'ada', 0, true)", [name]
+            )
     times, flights = [], 0
     with endpoint(keep=True) as running, asyncio.Runner() as runner:
         gateway = running.gateway()
@@ -311,7 +315,11 @@ def one_user(address: str) -> None:
 
 
 def main() -> None:
-    os.environ |= {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "s" * 40, "AWS_SESSION_TOKEN": "t" * 600}
+    os.environ |= {
+        "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
+        "AWS_SECRET_ACCESS_KEY": "s" * 40,
+        "AWS_SESSION_TOKEN": "t" * 600,
+    }
     compare()
     at_the_quota()
     with server.postgres() as address:
