@@ -17,6 +17,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
@@ -90,7 +91,8 @@ def _name() -> str:
 
 def main() -> None:
     described = json.loads(config.load().stack_file.read_text())
-    told = subprocess.run([sys.executable, "-m", "cli.main", "token"], capture_output=True, text=True, check=True)
+    spandrel = str(Path(sys.executable).with_name("spandrel"))
+    told = subprocess.run([spandrel, "token"], capture_output=True, text=True, check=True)
     api = Api(described["http_url"], told.stdout.strip())
     for title, at_once in (("one after the other", 1), (f"{AT_ONCE} at once", AT_ONCE)):
         screen = asyncio.run(measure(api, at_once))
