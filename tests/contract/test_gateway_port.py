@@ -214,6 +214,39 @@ def test_one_that_hangs_is_given_up_and_its_late_answer_taken_for_nobody_s(serve
     assert [each.delivery for each in use(work)] == [Delivery.FAILED, Delivery.GONE]
 
 
+def test_what_nobody_asked_for_ends_a_connection(trusted: ssl.SSLContext) -> None:
+    """A second answer to one request would be taken for the next one's."""
+    accepted = []
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        accepted.append(writer)
+        await reader.readuntil(b"1}")
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+        await asyncio.sleep(0.05)
+        writer.write(b"HTTP/1.1 410 Gone\r\ncontent-length: 0\r\n\r\n")
+
+    async def main() -> list[Posted]:
+        server = await asyncio.start_server(accept, "127.0.0.1", 0)
+        gateway = ApiGatewayConnections(settings(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/live"))
+        found = await post(gateway)
+        await asyncio.sleep(0.2)
+        found += await post(gateway)
+        gateway.close()
+        server.close()
+        for writer in accepted:
+            writer.close()
+        await asyncio.sleep(0.1)
+        return found
+
+    assert asyncio.run(main()) == [Posted(Delivery.SENT)] * 2
+    assert len(accepted) == 2
+
+
+def test_an_answer_that_runs_to_the_end_of_its_connection_is_taken(server: GatewayServer, use: Use) -> None:
+    server.behave = lambda connection_id: b"HTTP/1.1 410 Gone\r\n\r\ngone"
+    assert [each.delivery for each in use(lambda gateway: post(gateway, 2))] == [Delivery.GONE] * 2
+
+
 def test_one_that_is_called_off_leaves_nothing_behind(server: GatewayServer, use: Use) -> None:
     behaviours: list[int | float] = [0.3, 410]
     server.behave = lambda connection_id: behaviours.pop(0)

@@ -338,6 +338,20 @@ def test_a_fault_keeps_the_place_and_is_tried_again_later(feed: Feed, gateway: F
     assert (row["failures"], row["retry_at"]) == (0, None)
 
 
+def test_a_fault_of_the_marker_keeps_what_was_sent(feed: Feed, gateway: FakeGateway, pump: Pump) -> None:
+    feed.append(2)
+    feed.open("a", after=0)
+    gateway.answers = lambda connection_id: FAILED if len(gateway.frames["a"]) == 2 else SENT
+    run(pump)
+    row = feed.row("a")
+    assert row is not None
+    assert (row["delivered_seq"], row["live"]) == (2, False)
+    gateway.answers = answering({})
+    feed.change(b"UPDATE connections SET retry_at = now()")
+    run(pump)
+    assert gateway.told("a") == ["1", "2", "live 2"]
+
+
 def test_the_quota_is_waited_for_in_place(
     feed: Feed, gateway: FakeGateway, pump: Pump, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -50,7 +50,7 @@ def test_drained_it_begins_with_nothing_and_forgives_no_debt() -> None:
 
 def test_taking_waits_or_refuses() -> None:
     async def take() -> list[bool]:
-        bucket = TokenBucket(1000, 1)
-        return [await bucket.take(1), await bucket.take(1), await bucket.take(0.0)]
+        fast, slow = TokenBucket(1000, 1), TokenBucket(0.001, 1)
+        return [await fast.take(1), await fast.take(1), await slow.take(1), await slow.take(1)]
 
-    assert asyncio.run(take()) == [True, True, False]
+    assert asyncio.run(take()) == [True, True, True, False]
