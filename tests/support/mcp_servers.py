@@ -30,6 +30,7 @@ class SdkServer:
     """The official SDK's server. `server` is the handle by which a test changes its tools as it runs.
 
     era "legacy": what a server knows that was built before 2026-07-28. `headers`: what each request must bring.
+    `port`: of one that was there before.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class SdkServer:
         chain: tuple[Path, Path] | None = None,
         headers: dict[str, str] | None = None,
         json_response: bool = False,
+        port: int = 0,
     ) -> None:
         import uvicorn
         from mcp.server.mcpserver import MCPServer
@@ -59,7 +61,8 @@ class SdkServer:
         self._socket = socket.socket(
             socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP
         )  # else asyncio leaves Nagle on
-        self._socket.bind(("127.0.0.1", 0))
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._socket.bind(("127.0.0.1", port))
         files = {"ssl_certfile": str(chain[0]), "ssl_keyfile": str(chain[1])} if chain else {}
         config = uvicorn.Config(
             self._guarded(app),
