@@ -14,7 +14,10 @@ LAYER = ROOT / "layers" / "shared"
 FUNCTIONS = ROOT / "functions"
 SOURCES = sorted([*LAYER.rglob("*.py"), *FUNCTIONS.rglob("*.py")])
 FEATURES = ("knowledge", "events", "integrations", "templates", "prompts", "sessions", "chat", "usage", "health")
-VENDORS = {"boto3", "botocore", "openai", "mcp", "mypy_boto3_s3", "mypy_boto3_sqs"}
+VENDORS = {
+    "boto3", "botocore", "openai", "mcp", "mcp_types", "httpx2", "httpcore2", "cryptography", "mypy_boto3_s3",
+    "mypy_boto3_sqs",
+}  # fmt: skip
 MODULE_LINES = 250
 FUNCTION_LINES = 45
 
@@ -87,7 +90,7 @@ def test_only_wiring_knows_the_adapters() -> None:
         for module, imported in imports_of("spandrel")
         if below(imported, "spandrel.adapters") and not below(module, "spandrel.adapters")
     }
-    assert outside == {"spandrel.wiring.providers", "spandrel.wiring.administrator"}
+    assert outside == {"spandrel.wiring.providers", "spandrel.wiring.administrator", "spandrel.wiring.outbound"}
 
 
 def test_only_functions_know_wiring() -> None:
@@ -127,6 +130,13 @@ def test_ports_and_models_stand_at_the_bottom() -> None:
                 if below(imported, "spandrel"):
                     bottom = (f"spandrel.{feature}.models", "spandrel.vectors", "spandrel.errors")
                     assert below(imported, *bottom), (module, imported)
+
+
+def test_the_rules_of_what_goes_out_stand_alone() -> None:
+    """Features vet what a user names, adapters vet what they dial: by the same rules, which know neither."""
+    for module, imported in imports_of("spandrel.outbound"):
+        if below(imported, "spandrel"):
+            assert below(imported, "spandrel.outbound", "spandrel.errors"), (module, imported)
 
 
 def test_only_settings_reads_the_environment() -> None:

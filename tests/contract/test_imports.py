@@ -106,6 +106,36 @@ print(json.dumps(steps))
     assert answered & {"boto3", "botocore.session", "fastapi", "mcp", "mangum", "numpy", "tiktoken"} == set()
 
 
+def test_what_goes_out_is_made_for_little_and_the_sdk_comes_with_the_first_look() -> None:
+    program = """
+import json, os, sys
+from spandrel.integrations.models import Target
+from spandrel.wiring import outbound
+made = (outbound.prober(), outbound.caller(), outbound.registry(), outbound.secret_box())
+steps = [sorted(sys.modules)]
+outbound.prober().probe(Target("http://127.0.0.1:1/"), timeout=5)
+steps.append(sorted(sys.modules))
+print(json.dumps(steps))
+"""
+    environment = {
+        "SPANDREL_DATABASE_URL": "postgresql:///none",
+        "SPANDREL_SECRET_KEY": base64.b64encode(b"k" * 32).decode(),
+        "SPANDREL_ALLOW_LOOPBACK": "true",
+    }
+    process = subprocess.run(
+        [sys.executable, "-c", program],
+        env={"PYTHONPATH": os.pathsep.join(sys.path), "PATH": os.environ["PATH"]} | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert process.returncode == 0, process.stderr
+    made, looked = (HEAVY & set(step) for step in json.loads(process.stdout))
+    assert made == set()
+    assert {"mcp", "httpx2"} <= looked
+    assert looked & {"boto3", "botocore.session", "fastapi", "openai", "mangum", "numpy", "aiohttp"} == set()
+
+
 def test_the_ingest_loads_its_parsers_with_the_first_document() -> None:
     assert loaded("document_ingest", [], {}) == [set()]
 

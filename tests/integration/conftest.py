@@ -75,6 +75,7 @@ def wired(kb: KnowledgeBase, studio: Studio, hub: Hub, monkeypatch: pytest.Monke
     monkeypatch.setenv("SPANDREL_EMBEDDING_DIMENSIONS", str(DIMENSIONS))
     made = [getattr(wiring, name) for name in MADE]  # a test may put something else in their place
     made += [getattr(integrations, name) for name in MADE_OF_INTEGRATIONS]
+    made += [outbound.mcp_client, outbound.registry, outbound.secret_box]
     for each in made:
         each.cache_clear()
     monkeypatch.setattr(wiring, "embedder", lambda: kb.embedder)

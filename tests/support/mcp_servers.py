@@ -157,27 +157,27 @@ class RawServer:
     def __enter__(self) -> Self:
         self._thread.start()
 
-        async def begin() -> int:
-            server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._context)
-            return int(server.sockets[0].getsockname()[1])
+        async def begin() -> asyncio.Server:
+            return await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._context)
 
-        self.port = asyncio.run_coroutine_threadsafe(begin(), self._loop).result()
+        self._server = asyncio.run_coroutine_threadsafe(begin(), self._loop).result()
+        self.port = self._server.sockets[0].getsockname()[1]
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         async def end() -> None:
+            self._server.close()
             tasks = asyncio.all_tasks() - {asyncio.current_task()}
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.01)
 
         asyncio.run_coroutine_threadsafe(end(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
-        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         self._loop.close()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator
 
@@ -40,7 +41,6 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
         ("SPANDREL_DATABASE_ADMIN_SECRET_ARN", "arn:admin"),
         ("SPANDREL_OPENAI_SECRET_ARN", "arn:openai"),
         ("SPANDREL_BUCKET", "documents"),
-        ("SPANDREL_KMS_KEY_ID", "alias/spandrel"),
         ("SPANDREL_DOCUMENT_QUEUE_URL", "https://sqs.example.com/documents"),
         ("AWS_REGION", "eu-central-1"),
         ("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE"),
@@ -106,6 +106,7 @@ def test_a_server_of_one_s_own_may_ask_for_no_key(aws: pytest.MonkeyPatch) -> No
 
 def test_every_use_case_is_made_once_and_opens_nothing(aws: pytest.MonkeyPatch) -> None:
     aws.setattr("psycopg.connect", lambda *_, **__: pytest.fail("a connection was opened"))
+    aws.setenv("SPANDREL_KMS_KEY_ID", "alias/spandrel")
     for make in (
         wiring.search,
         wiring.collections,
@@ -146,15 +147,33 @@ def test_every_use_case_is_made_once_and_opens_nothing(aws: pytest.MonkeyPatch) 
 
 
 def test_users_requests_and_jobs_have_roles_of_their_own(aws: pytest.MonkeyPatch) -> None:
+    aws.setenv("SPANDREL_KMS_KEY_ID", "alias/spandrel")
     app, system = wiring.database("spandrel_app"), wiring.database("spandrel_system")
     assert [wiring.budgets().database, wiring.reports().database] == [app] * 2
     assert [wiring.search().database, wiring.collections().database, wiring.documents().database] == [app] * 3
     assert [wiring.begin_session().database, wiring.sessions().database, wiring.run_turn().database] == [app] * 3
     assert wiring.session_upkeep().database is system
-    assert [integrations.saved().database, integrations.checks().database, integrations.discover().database] == [
-        app
-    ] * 3
+    assert [integrations.saved().database, integrations.checks().database] == [app] * 2
+    assert integrations.discover().database is app
     assert [integrations.tool_review().database, integrations.health_details().database] == [app] * 2
     assert [integrations.watch().database, integrations.health_round().database] == [system] * 2
     assert [integrations.free_stuck().database, integrations.reconcile().database] == [system] * 2
     assert [wiring.ingest().database, wiring.purge().database, wiring.upkeep().database] == [system] * 3
+
+
+def test_secrets_are_sealed_by_kms_or_on_one_machine_by_its_key(aws: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SettingsError):
+        outbound.secret_box()
+    wiring.settings.cache_clear()
+    aws.setenv("SPANDREL_KMS_KEY_ID", "alias/spandrel")
+    assert type(outbound.secret_box()).__name__ == "KmsSecretBox"
+    for each in (wiring.settings, outbound.secret_box):
+        each.cache_clear()
+    aws.delenv("SPANDREL_KMS_KEY_ID")
+    aws.setenv("SPANDREL_SECRET_KEY", base64.b64encode(b"k" * 32).decode())
+    assert type(outbound.secret_box()).__name__ == "LocalSecretBox"
+
+
+def test_what_goes_out_shares_its_tokens(aws: pytest.MonkeyPatch) -> None:
+    assert outbound.prober() is outbound.caller()
+    assert outbound.registry() is outbound.registry()

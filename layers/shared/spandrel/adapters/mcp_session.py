@@ -7,11 +7,13 @@ listing its tools; a bare GET or a ping would call healthy servers dead.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
+import httpx2
 from mcp.client.client import Client
 from mcp.client.session import ClientSession
 from mcp.shared.exceptions import MCPError
@@ -19,6 +21,7 @@ from mcp_types import (
     CONNECTION_CLOSED,
     HEADER_MISMATCH,
     METHOD_NOT_FOUND,
+    PARSE_ERROR,
     REQUEST_TIMEOUT,
     CallToolRequest,
     CallToolRequestParams,
@@ -34,6 +37,8 @@ from spandrel.adapters.mcp_transport import connected
 from spandrel.adapters.oauth import Tokens
 from spandrel.adapters.outbound_faults import Fault, Journal, Policy
 from spandrel.integrations.models import DiscoveredTool, Era, Probe, Reason, Target
+
+logger = logging.getLogger(__name__)
 
 MAX_PROBE_BYTES = 2 * 1024 * 1024
 MAX_RESULT_BYTES = 4 * 1024 * 1024
@@ -162,9 +167,9 @@ def _judge(journal: Journal, found: Found, error: BaseException | None, target: 
     if isinstance(error, Fault):
         return error
     cause = first_cause(error)
-    said = cause.message if isinstance(cause, MCPError) else None
-    if isinstance(cause, MCPError) and cause.code == REQUEST_TIMEOUT:
-        return journal.late()
+    said = _said(cause)
+    if error is not None and not isinstance(cause, MCPError | ValidationError | httpx2.HTTPError):
+        logger.warning("a look at a server ended in %s", type(cause).__name__)  # its text could hold a secret
     if found.era is None:
         if target.transport == "sse" and said and journal.exchange is not None:
             return Fault(Reason.PROTOCOL, mcp_verdict.told("The server did not agree to begin.", said))
@@ -174,6 +179,13 @@ def _judge(journal: Journal, found: Found, error: BaseException | None, target: 
         return Fault(Reason.TOOLS_ERROR, f"{sentence} Its list is not what MCP says it should be.")
     speaks = journal.exchange is not None and (journal.exchange.speaks_json_rpc or target.transport == "sse")
     return Fault(Reason.TOOLS_ERROR, mcp_verdict.told(sentence, said if speaks else None))
+
+
+def _said(cause: BaseException | None) -> str | None:
+    """The server's own words. For an answer that it could not read, or never got, the SDK finds some itself."""
+    if isinstance(cause, MCPError) and cause.code not in (PARSE_ERROR, CONNECTION_CLOSED, REQUEST_TIMEOUT):
+        return cause.message
+    return None
 
 
 def first_cause(error: BaseException | None) -> BaseException | None:
@@ -219,7 +231,7 @@ def _refused(journal: Journal, error: BaseException | None, target: Target) -> F
     if isinstance(error, Fault):
         return error
     cause, exchange = first_cause(error), journal.exchange
-    said = cause.message if isinstance(cause, MCPError) else None
+    said = _said(cause)
     if journal.stage != "call":
         return _judge(journal, Found(), error, target)
     if isinstance(cause, ValidationError):

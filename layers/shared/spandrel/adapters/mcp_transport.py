@@ -77,25 +77,25 @@ class McpTransport(Transport):
         """Puts the credentials on; gives the token that was used, if it is one of OAuth."""
         match self._target.auth:
             case BearerAuth(token=token):
-                self._put(request, "authorization", f"Bearer {token}")
+                self._put(request, "authorization", token, "Bearer ")
             case HeaderAuth(name=name, value=value):
                 self._put(request, name, value)
             case OAuthClientCredentials() as auth:
-                self._vet(str(request.url))
+                self.vet(str(request.url))
                 try:
                     got = await self._tokens.token(self._target.url, auth, self._context, hint=hint, refused=refused)
                 except Fault as fault:
                     raise self._journal.fail(fault) from None
                 if got is not None:
-                    self._put(request, "authorization", f"Bearer {got}")
+                    self._put(request, "authorization", got, "Bearer ")
                 return got
         return None
 
-    def _put(self, request: httpx2.Request, name: str, value: str) -> None:
+    def _put(self, request: httpx2.Request, name: str, value: str, scheme: str = "") -> None:
         plain = name.replace("-", "").replace("_", "").isalnum() and name.isascii()
         if not plain or name.lower() in _OURS or not value.isascii() or not value.isprintable() or not value.strip():
             raise self._journal.fail(Fault(Reason.AUTH_REQUIRED, "The credentials cannot be sent in an HTTP header."))
-        request.headers[name] = value.strip()
+        request.headers[name] = scheme + value.strip()
 
 
 @lru_cache(maxsize=1)
@@ -116,6 +116,7 @@ async def connected(
     except Fault as fault:
         raise journal.fail(fault) from None
     transport = McpTransport(target, journal, policy, tokens, context, limit)
+    transport.vet(target.url)
     ours = {"accept-encoding": "identity", "user-agent": f"spandrel/{spandrel.__version__}"}
 
     def made(

@@ -25,6 +25,7 @@ from spandrel.outbound.addresses import vet
 
 MAX_REDIRECTS = 3
 HEAD_BYTES = 4096
+_METHOD_KEPT = (307, 308)  # RFC 9110: after the others a client may send a GET, which would lose the message
 _COMPRESSED = ("gzip", "x-gzip", "deflate")
 
 
@@ -50,10 +51,10 @@ class Transport(httpx2.AsyncBaseTransport):
         )
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        self._vet(str(request.url))
+        self.vet(str(request.url))
         response = await self._send(request)
         if response.has_redirect_location:
-            self._redirected(request, response.headers["location"])
+            self._redirected(request, response.status_code, response.headers["location"])
         encoding = response.headers.get("content-encoding", "identity").strip().lower()
         if encoding not in ("identity", "", *_COMPRESSED):
             told = f"The server sends its answers compressed ({encoding[:20]}), which it was not asked for."
@@ -70,7 +71,8 @@ class Transport(httpx2.AsyncBaseTransport):
             response.status_code, headers=response.headers, stream=_Body(body, response), request=request
         )
 
-    def _vet(self, url: str) -> None:
+    def vet(self, url: str) -> None:
+        """Before anything else looks at `url`: two parsers may read one text differently. Raises `Fault`."""
         try:
             vet(url, allow_loopback=self._policy.allow_loopback)
         except AddressForbiddenError as error:
@@ -95,11 +97,12 @@ class Transport(httpx2.AsyncBaseTransport):
         return httpx2.Response(answer.status, headers=answer.headers, stream=answer.stream)  # type: ignore[arg-type]
 
     def _broken(self) -> Fault:
-        if self._backend.latest is not None and self._backend.latest.ended:
+        latest = self._backend.latest
+        if latest is not None and latest.ended and latest.began in (b"", b"HTTP/"):
             return Fault(Reason.CONNECTION, "The server closed the connection before its answer was whole.")
         return Fault(Reason.NOT_MCP, "What answers at this address does not speak HTTP.")
 
-    def _redirected(self, request: httpx2.Request, location: str) -> None:
+    def _redirected(self, request: httpx2.Request, status: int, location: str) -> None:
         """Lets pass what the SDK will follow, and refuses the rest by name."""
         target = urljoin(str(request.url), location)
         try:
@@ -111,6 +114,9 @@ class Transport(httpx2.AsyncBaseTransport):
             raise self._journal.fail(
                 Fault(Reason.REDIRECT, f"The server redirects to {address.host}. Use its URL there.")
             )
+        if request.method not in ("GET", "HEAD") and status not in _METHOD_KEPT:
+            told = f"The server redirects to another page (HTTP {status}), perhaps to sign in. Check the URL."
+            raise self._journal.fail(Fault(Reason.REDIRECT, told))
         self._journal.redirects += 1
         if self._journal.redirects > MAX_REDIRECTS:
             raise self._journal.fail(Fault(Reason.REDIRECT, "The server redirects in a circle, or too often."))
@@ -186,8 +192,6 @@ async def fetch(
     transport = Transport(Journal(), policy, context, limit)
     asked = {"accept": "application/json", "accept-encoding": "identity"} | (headers or {})
     async with httpx2.AsyncClient(transport=transport, trust_env=False, timeout=None, headers=asked) as client:
-        try:
-            answer = await client.request(method, url, data=form, follow_redirects=False)
-        except httpx2.InvalidURL as error:
-            raise Fault(Reason.ADDRESS_FORBIDDEN, "This is not a URL.") from error
+        transport.vet(url)
+        answer = await client.request(method, url, data=form, follow_redirects=False)
         return Answer(answer.status_code, answer.headers, answer.content)

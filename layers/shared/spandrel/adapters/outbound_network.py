@@ -17,7 +17,7 @@ import httpcore2
 
 from spandrel.adapters import outbound_tls
 from spandrel.adapters.outbound_faults import Fault, Journal, Policy
-from spandrel.integrations.models import Reason
+from spandrel.integrations.models import Reason, TlsEvidence
 from spandrel.outbound.addresses import LOOPBACK, ip_allowed
 
 MAX_ADDRESSES = 4
@@ -128,7 +128,7 @@ class Stream(httpcore2.AsyncNetworkStream):
     def __init__(self, dialled: socket.socket, journal: Journal, host: str, address: tuple[str, int]) -> None:
         self._socket, self._journal, self._host, self._address = dialled, journal, host, address
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
-        self.ended = False
+        self.began, self.ended = b"", False
 
     async def _opened(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         if self._streams is None:
@@ -141,7 +141,7 @@ class Stream(httpcore2.AsyncNetworkStream):
         self._journal.phase = "tls"
         begin, host = time.perf_counter(), server_hostname or self._host
         try:
-            self._streams = await asyncio.open_connection(sock=self._socket, ssl=ssl_context, server_hostname=host)
+            self._streams = await self._handshake(ssl_context, host)
         except ssl.SSLError as error:
             if isinstance(error, ssl.SSLCertVerificationError):
                 self._journal.evidence = await _read_certificate(self._address, host)
@@ -155,13 +155,24 @@ class Stream(httpcore2.AsyncNetworkStream):
         self._journal.phase = self._journal.stage
         return self
 
+    async def _handshake(self, context: ssl.SSLContext, host: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A private CA is trusted beside the public ones, so what it has not signed is shown to them too."""
+        try:
+            return await asyncio.open_connection(sock=self._socket, ssl=context, server_hostname=host)
+        except ssl.SSLError as error:
+            public = outbound_tls.context()
+            if context is public or not outbound_tls.untrusted(error):
+                raise
+        self._socket = await _dial(*self._address, None)
+        return await asyncio.open_connection(sock=self._socket, ssl=public, server_hostname=host)
+
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         try:
             found = await (await self._opened())[0].read(max_bytes)
         except OSError as error:
             told = "The server broke the connection off."
             raise self._journal.fail(Fault(Reason.CONNECTION, told)) from error
-        self.ended = not found
+        self.began, self.ended = self.began or found[:5], not found
         return found
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
@@ -184,14 +195,14 @@ class Stream(httpcore2.AsyncNetworkStream):
         return None
 
 
-async def _read_certificate(address: tuple[str, int], host: str) -> Any:
+async def _read_certificate(address: tuple[str, int], host: str) -> TlsEvidence | None:
     """A second handshake with the same address, which sends nothing and looks only at what the server shows."""
-    writer = None
     with suppress(OSError, EOFError):
         async with asyncio.timeout(EVIDENCE_SECONDS):
+            blind = outbound_tls.blind_context()
             dialled = await _dial(*address, None)
-            _, writer = await asyncio.open_connection(
-                sock=dialled, ssl=outbound_tls.blind_context(), server_hostname=host
-            )
-            return outbound_tls.evidence(writer.get_extra_info("ssl_object"), verified=False)
+            _, writer = await asyncio.open_connection(sock=dialled, ssl=blind, server_hostname=host)
+            found = outbound_tls.evidence(writer.get_extra_info("ssl_object"), verified=False)
+            writer.transport.abort()
+            return found
     return None

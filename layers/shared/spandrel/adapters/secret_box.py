@@ -45,6 +45,8 @@ class KmsSecretBox:
     def open(self, sealed: bytes, context: Mapping[str, str]) -> bytes:
         from botocore.exceptions import BotoCoreError, ClientError
 
+        if not sealed:
+            raise SecretUnreadableError
         try:
             return self._client.decrypt(KeyId=self._key_id, CiphertextBlob=sealed, EncryptionContext=context)[
                 "Plaintext"

@@ -19,7 +19,7 @@ IP = IPv4Address | IPv6Address
 MAX_URL = 2048
 DEFAULT_PORTS = {"https": 443, "http": 80}
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-"""What `allow_loopback` allows: these hosts as they are written here, and nothing that resolves to them."""
+"""What `allow_loopback` allows: these hosts, and no other name or address that leads to them."""
 
 # IANA's special-purpose registries (RFC 6890 and after). `is_global` knows most of them, but not in every Python.
 _FORBIDDEN_4 = tuple(
