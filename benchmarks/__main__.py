@@ -4,8 +4,8 @@
 
 from __future__ import annotations
 
-from benchmarks import chunking, cold_start, health, ingest, keyword, prompts, search
+from benchmarks import chunking, cold_start, health, ingest, keyword, prompts, search, watch
 
-for module in (chunking, keyword, prompts, cold_start, health, ingest, search):
+for module in (chunking, keyword, prompts, cold_start, health, watch, ingest, search):
     print(f"\n== {(module.__doc__ or '').splitlines()[0]}", flush=True)
     module.main()

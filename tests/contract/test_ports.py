@@ -143,6 +143,21 @@ def test_deleting_what_is_not_there_is_no_error(bucket: Bucket) -> None:
     bucket.store.delete([])
 
 
+def test_keys_are_listed_in_order_a_stretch_at_a_time(bucket: Bucket) -> None:
+    for key in ("documents/b", "documents/a", "other/c", "documents/c"):
+        upload(bucket, key, b"x")
+    upload(bucket, "documents/a", b"again")
+    assert bucket.store.keys("documents/", "", 2) == ["documents/a", "documents/b"]
+    assert bucket.store.keys("documents/", "documents/b", 2) == ["documents/c"]
+    assert bucket.store.keys("documents/", "documents/c", 2) == []
+
+
+def test_keys_of_a_bucket_that_is_broken_are_not_to_be_had(bucket: Bucket) -> None:
+    bucket.break_down()
+    with pytest.raises(StorageUnavailableError):
+        bucket.store.keys("documents/", "", 2)
+
+
 def test_a_file_over_the_limit_is_refused(bucket: Bucket) -> None:
     upload(bucket, "documents/a", b"x" * (LIMIT + 1))
     with pytest.raises(DocumentTooLargeError):

@@ -41,7 +41,6 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
         ("SPANDREL_DATABASE_ADMIN_SECRET_ARN", "arn:admin"),
         ("SPANDREL_OPENAI_SECRET_ARN", "arn:openai"),
         ("SPANDREL_BUCKET", "documents"),
-        ("SPANDREL_KMS_KEY_ID", "alias/spandrel"),
         ("SPANDREL_DOCUMENT_QUEUE_URL", "https://sqs.example.com/documents"),
         ("AWS_REGION", "eu-central-1"),
         ("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE"),
@@ -107,6 +106,7 @@ def test_a_server_of_one_s_own_may_ask_for_no_key(aws: pytest.MonkeyPatch) -> No
 
 def test_every_use_case_is_made_once_and_opens_nothing(aws: pytest.MonkeyPatch) -> None:
     aws.setattr("psycopg.connect", lambda *_, **__: pytest.fail("a connection was opened"))
+    aws.setenv("SPANDREL_KMS_KEY_ID", "alias/spandrel")
     for make in (
         wiring.search,
         wiring.collections,
@@ -156,6 +156,7 @@ def test_every_use_case_is_made_once_and_opens_nothing(aws: pytest.MonkeyPatch) 
 
 
 def test_users_requests_and_jobs_have_roles_of_their_own(aws: pytest.MonkeyPatch) -> None:
+    aws.setenv("SPANDREL_KMS_KEY_ID", "alias/spandrel")
     app, system = wiring.database("spandrel_app"), wiring.database("spandrel_system")
     assert [wiring.budgets().database, wiring.reports().database] == [app] * 2
     assert [wiring.search().database, wiring.collections().database, wiring.documents().database] == [app] * 3
@@ -164,9 +165,8 @@ def test_users_requests_and_jobs_have_roles_of_their_own(aws: pytest.MonkeyPatch
     assert [wiring.history().database, wiring.retention().database] == [app, system]
     assert wiring.session_upkeep().database is system
     assert [wiring.pump().database, wiring.repair_feed().database] == [system] * 2
-    assert [integrations.saved().database, integrations.checks().database, integrations.discover().database] == [
-        app
-    ] * 3
+    assert [integrations.saved().database, integrations.checks().database] == [app] * 2
+    assert integrations.discover().database is app
     assert [integrations.tool_review().database, integrations.health_details().database] == [app] * 2
     assert [integrations.watch().database, integrations.health_round().database] == [system] * 2
     assert [integrations.free_stuck().database, integrations.reconcile().database] == [system] * 2

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -36,6 +38,9 @@ def verdict(health: Health, probe: Probe, **more: Any) -> Verdict:
 
 def test_every_reason_has_a_status_and_the_table_of_the_docs_is_this_one() -> None:
     assert STATUS_OF.keys() == set(Reason)
+    text = (Path(__file__).parents[3] / "docs" / "integrations.md").read_text(encoding="utf-8")
+    table = re.findall(r"^\| `(\w+)` \| `(\w+)` \| [^|]+ \|$", text, re.MULTILINE)
+    assert {reason: status for reason, status in table if reason in set(Reason)} == STATUS_OF
 
 
 @pytest.mark.parametrize("reason", Reason)
