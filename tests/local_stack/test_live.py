@@ -13,8 +13,7 @@ from tests.support.screen import Screen
 from tests.support.stack_user import StackUser, until
 
 SOURCE = """---
-spandrel:
-  capabilities: [echo.say]
+spandrel.capabilities: [echo.say]
 ---
 {{role "system"}}
 You repeat what you are told.
