@@ -143,17 +143,13 @@ $$;
 -- The inverted index of large collections: a term's chunks in ascending order, cut into parts that fit a page. An entry is a
 -- chunk's number above 26 bits of its weight, in 2^-24 and rounded up. Numbers are never given again, so what an entry of a
 -- removed chunk leads to is no row; upkeep sweeps it out.
---
--- A term has two lists: the chunks that weigh it more than 1, what one occurrence in a chunk of the reference length weighs, and
--- the others. A search that knows that nobody in the second list gets beyond 1 can often do without it, the longer one.
 CREATE TABLE postings (
     collection_id uuid NOT NULL,
     term          integer NOT NULL,
-    heavy         boolean NOT NULL,
     part          integer NOT NULL,
     user_id       text NOT NULL,
     entries       bigint[] NOT NULL,
-    PRIMARY KEY (collection_id, term, heavy, part)
+    PRIMARY KEY (collection_id, term, part)
 ) WITH (toast_tuple_target = 8160);
 ALTER TABLE postings ALTER COLUMN entries SET STORAGE EXTERNAL;
 
@@ -312,26 +308,25 @@ BEGIN
         UPDATE chunk_terms t SET number = b.number FROM batch b
         WHERE (t.document_id, t.ordinal) = (b.document_id, b.ordinal)
     ), fresh AS (
-        SELECT e.term, e.weight > 1 AS heavy, min(b.user_id) AS user_id, max(e.weight) AS peak,
+        SELECT e.term, min(b.user_id) AS user_id, max(e.weight) AS peak,
                array_agg(b.number << 26 | ceil(e.weight::double precision * 16777216)::bigint ORDER BY b.number) AS entries
-        FROM batch b, sparse_entries(b.terms) e GROUP BY e.term, heavy
+        FROM batch b, sparse_entries(b.terms) e GROUP BY e.term
     ), peaks AS (
         INSERT INTO term_counts AS t (collection_id, term, user_id, chunks, max_weight)
-        SELECT p_collection_id, term, min(user_id), 0, max(peak) FROM fresh GROUP BY term ORDER BY term
+        SELECT p_collection_id, term, user_id, 0, peak FROM fresh ORDER BY term
         ON CONFLICT (collection_id, term) DO UPDATE SET max_weight = excluded.max_weight
             WHERE t.max_weight < excluded.max_weight
     ), grown AS (
-        SELECT f.term, f.heavy, f.user_id, coalesce(tail.part, 0) AS part, coalesce(tail.entries, '{}') || f.entries AS entries
+        SELECT f.term, f.user_id, coalesce(tail.part, 0) AS part, coalesce(tail.entries, '{}') || f.entries AS entries
         FROM fresh f LEFT JOIN LATERAL (
-            SELECT part, entries FROM postings p
-            WHERE p.collection_id = p_collection_id AND p.term = f.term AND p.heavy = f.heavy
+            SELECT part, entries FROM postings p WHERE p.collection_id = p_collection_id AND p.term = f.term
             ORDER BY part DESC LIMIT 1
         ) tail ON true
     ), written AS (
-        INSERT INTO postings (collection_id, term, heavy, part, user_id, entries)
-        SELECT p_collection_id, term, heavy, part + n, user_id, entries[n * c_part + 1 : (n + 1) * c_part]
-        FROM grown, generate_series(0, (cardinality(entries) - 1) / c_part) AS n ORDER BY term, heavy
-        ON CONFLICT (collection_id, term, heavy, part) DO UPDATE SET entries = excluded.entries
+        INSERT INTO postings (collection_id, term, part, user_id, entries)
+        SELECT p_collection_id, term, part + n, user_id, entries[n * c_part + 1 : (n + 1) * c_part]
+        FROM grown, generate_series(0, (cardinality(entries) - 1) / c_part) AS n ORDER BY term
+        ON CONFLICT (collection_id, term, part) DO UPDATE SET entries = excluded.entries
     )
     SELECT count(*) INTO v_moved FROM batch;
     UPDATE collections SET last_number = v_last + v_moved WHERE id = p_collection_id;

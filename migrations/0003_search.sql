@@ -89,22 +89,6 @@ CREATE FUNCTION posting_entries(p_terms integer[], p_idfs double precision[], p_
     ) listed
 $$;
 
--- The same of the chunks that weigh the terms more than 1, and of what they weigh only that above 1.
-CREATE FUNCTION heavy_entries(p_terms integer[], p_idfs double precision[], p_collections uuid[])
-    RETURNS TABLE (chunk bigint, adds double precision)
-    LANGUAGE sql STABLE ROWS 100 AS $$
-    SELECT base + (entry >> 26), ((entry & 67108863) - 16777216) * factor
-    FROM (
-        SELECT base, factor, unnest(entries) AS entry
-        FROM (
-            SELECT array_position(p_collections, p.collection_id)::bigint << 32 AS base, t.idf / 16777216 AS factor, p.entries
-            FROM unnest(p_terms, p_idfs) AS t (term, idf)
-            JOIN postings p ON p.collection_id = ANY (p_collections) AND p.term = t.term AND p.heavy
-            OFFSET 0
-        ) parts
-    ) listed
-$$;
-
 -- The exact scores of chunks named as above, of those that are still there.
 CREATE FUNCTION posting_scores(p_chunks bigint[], p_query sparsevec, p_collections uuid[], p_documents uuid[])
     RETURNS TABLE (document_id uuid, ordinal integer, score double precision)
@@ -135,9 +119,8 @@ CREATE FUNCTION least_weight(p_weights bytea, p_number integer) RETURNS integer
 -- their counts, idf and the most that each can add to a score.
 --
 -- What the chunks of the rarest terms have at least gives a score that the last place needs. Lists that cannot reach it
--- together need not be read: a chunk that is in none of the others is out. That is tried with the commonest terms first, then
--- with the light lists of the next. Of the chunks listed, those are read that could still reach it with what was not listed.
--- How much of that they have is known for common terms (of the largest collection); of others, none at least and what the
+-- together, the commonest, need not be read: a chunk that is in none of the others is out. Of the chunks listed, those are read
+-- that could still reach it with what was not listed. How much of that they have is known for common terms (of the largest collection); of others, none at least and what the
 -- heaviest chunk has at most. Lists name removed chunks until they are swept; while they do, and with `p_documents`, what a
 -- chunk has does not count before it has been read.
 CREATE FUNCTION matching_inverted(
@@ -154,12 +137,10 @@ DECLARE
     v_first  constant integer := 3 * p_depth;     -- of the rarest terms' chunks, those that tell what the last place needs
     v_terms  constant integer := cardinality(p_terms);
     v_tried  integer := 0;                        -- how many of p_terms are listed to learn it,
-    v_whole  integer;                             -- how many then,
-    v_listed integer := v_terms;                  -- and how many by their heavy lists at least
+    v_listed integer := v_terms;                  -- and how many then
     v_count  bigint := 0;
     v_rests  double precision[] := array_fill(0::double precision, ARRAY[v_terms]);  -- what each can add where it is not listed,
     v_rest   double precision := 0;               -- and all of them
-    v_light  double precision;
     v_least  double precision;
     v_largest uuid;                               -- of the collections,
     v_last   integer;                             -- its last number
@@ -217,14 +198,6 @@ BEGIN
         v_rest := v_rest + p_bounds[v_listed];
         v_listed := v_listed - 1;
     END LOOP;
-    v_whole := v_listed;
-    WHILE v_whole > v_tried LOOP
-        v_light := least(p_bounds[v_whole], p_idfs[v_whole]);
-        EXIT WHEN v_rest + v_light >= v_least;
-        v_rests[v_whole] := v_light;
-        v_rest := v_rest + v_light;
-        v_whole := v_whole - 1;
-    END LOOP;
 
     v_rest1 := coalesce(v_rests[v_common], 0);
     v_rest2 := coalesce(v_rests[v_common + 1], 0);
@@ -245,12 +218,8 @@ BEGIN
                    + least(get_byte(v_weights3, (chunk & c_number)::integer) * v_worth3, v_rest3) ELSE v_rest END AS most
         FROM (
             SELECT chunk, coalesce(partial, 0) + coalesce(adds, 0) AS had
-            FROM posting_entries(p_terms[v_whole : v_whole], p_idfs[v_whole : v_whole], p_collections) FULL JOIN (
-                SELECT chunk, sum(adds) AS partial FROM (
-                    SELECT * FROM posting_entries(p_terms[: v_whole - 1], p_idfs, p_collections)
-                    UNION ALL
-                    SELECT * FROM heavy_entries(p_terms[v_whole + 1 : v_listed], p_idfs[v_whole + 1 : v_listed], p_collections)
-                ) entries GROUP BY chunk
+            FROM posting_entries(p_terms[v_listed : v_listed], p_idfs[v_listed : v_listed], p_collections) FULL JOIN (
+                SELECT chunk, sum(adds) AS partial FROM posting_entries(p_terms[: v_listed - 1], p_idfs, p_collections) GROUP BY chunk
             ) others USING (chunk)
             WHERE coalesce(partial, 0) + coalesce(adds, 0) >= v_missing OFFSET 0
         ) listed OFFSET 0

@@ -117,9 +117,7 @@ def test_scores_follow_deletions_and_new_versions(
 def test_the_inverted_index_finds_what_reading_everything_finds(
     kb: KnowledgeBase, seed: int, size: int, longest: int
 ) -> None:
-    """MaxScore leaves out what cannot reach the best places, and nothing else. 8,000: common terms have a segment.
-    240 words: of most terms the light list is the longer one.
-    """
+    """MaxScore leaves out what cannot reach the best places, and nothing else. 8,000: common terms have a segment."""
     corpus = bm25.Zipf(seed)
     passages = [corpus.text(longest) for _ in range(size)]
     kb.publish(kb.collection(), passages)
@@ -176,16 +174,6 @@ def test_removed_chunks_do_not_set_the_bar(kb: KnowledgeBase) -> None:
             found = text_scores(kb, query, top_k=5)
             assert found == pytest.approx(bm25.best(lasting, query, 5), rel=1e-3)
             assert found[0] < scores[0]
-
-
-def test_a_term_s_lists_part_its_chunks_by_weight(kb: KnowledgeBase) -> None:
-    kb.publish(kb.collection(), [*WHALES, " ".join(["filler"] * 200 + ["whales"])])
-    promote(kb)
-    lists = kb.rows(
-        "SELECT heavy, (entry & 67108863) > 1 << 24 AS above FROM postings, unnest(entries) AS entry WHERE term = %s",
-        english("whales"),
-    )
-    assert sorted((row["heavy"], row["above"]) for row in lists) == [(False, False), *[(True, True)] * 3]
 
 
 def test_several_inverted_collections_are_scored_as_one(kb: KnowledgeBase) -> None:
