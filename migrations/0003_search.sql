@@ -77,11 +77,15 @@ $$;
 CREATE FUNCTION posting_entries(p_terms integer[], p_idfs double precision[], p_collections uuid[])
     RETURNS TABLE (chunk bigint, adds double precision)
     LANGUAGE sql STABLE ROWS 1000 AS $$
-    SELECT (place << 32) + (entry >> 26), (entry & 67108863) * factor
+    SELECT base + (entry >> 26), (entry & 67108863) * factor
     FROM (
-        SELECT c.place, t.idf / 16777216 AS factor, unnest(p.entries) AS entry
-        FROM unnest(p_collections) WITH ORDINALITY AS c (id, place), unnest(p_terms, p_idfs) AS t (term, idf), postings p
-        WHERE p.collection_id = c.id AND p.term = t.term
+        SELECT base, factor, unnest(entries) AS entry
+        FROM (
+            SELECT array_position(p_collections, p.collection_id)::bigint << 32 AS base, t.idf / 16777216 AS factor, p.entries
+            FROM unnest(p_terms, p_idfs) AS t (term, idf)
+            JOIN postings p ON p.collection_id = ANY (p_collections) AND p.term = t.term
+            OFFSET 0  -- base and factor once a part, not once an entry
+        ) parts
     ) listed
 $$;
 
@@ -106,13 +110,19 @@ CREATE FUNCTION common_weights(p_collection_id uuid, p_term integer, p_last inte
     HAVING count(c.weights) > 0
 $$;
 
+-- What a chunk weighs a common term at least, in hundredths: 0 where that is not known.
+CREATE FUNCTION least_weight(p_weights bytea, p_number integer) RETURNS integer
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN greatest(nullif(get_byte(p_weights, p_number), 255) - 1, 0);
+
 -- The `p_depth` best of the inverted index by MaxScore (Turtle & Flood 1995), which is exact. `p_terms`: rarest first, with
 -- their counts, idf and the most that each can add to a score.
 --
--- The rarest terms' best chunks give a score that the last place needs at least. Terms that cannot reach it together need not
--- be listed: a chunk that has none of the others is out. Of the chunks listed, those are read that could still reach it with
--- what was not listed; how much of that they have at most is known for common terms (of the largest collection), and is the
--- most that any chunk has for others. Of many, the best are read first, which raises what the others have to reach.
+-- What the chunks of the rarest terms have at least gives a score that the last place needs. Lists that cannot reach it
+-- together, the commonest, need not be read: a chunk that is in none of the others is out. Of the chunks listed, those are read
+-- that could still reach it with what was not listed. How much of that they have is known for common terms (of the largest collection); of others, none at least and what the
+-- heaviest chunk has at most. Lists name removed chunks until they are swept; while they do, and with `p_documents`, what a
+-- chunk has does not count before it has been read.
 CREATE FUNCTION matching_inverted(
     p_terms integer[], p_counts bigint[], p_idfs double precision[], p_bounds double precision[], p_query sparsevec,
     p_collections uuid[], p_documents uuid[], p_depth integer
@@ -121,62 +131,102 @@ CREATE FUNCTION matching_inverted(
 #variable_conflict use_column
 DECLARE
     c_slack  constant double precision := 0.001;  -- scores are summed in single precision
-    v_first  constant integer := 5 * p_depth;     -- read to learn what the last place needs
+    c_number constant bigint := 4294967295;       -- of a chunk's name, the bits of its number
+    v_sure   constant boolean := p_documents IS NULL
+                  AND NOT EXISTS (SELECT FROM dead_postings d WHERE d.collection_id = ANY (p_collections));
+    v_first  constant integer := 3 * p_depth;     -- of the rarest terms' chunks, those that tell what the last place needs
     v_terms  constant integer := cardinality(p_terms);
     v_tried  integer := 0;                        -- how many of p_terms are listed to learn it,
-    v_listed integer := v_terms;                  -- and then
+    v_listed integer := v_terms;                  -- and how many then
     v_count  bigint := 0;
-    v_rest   double precision := 0;               -- what the others can add together
+    v_rests  double precision[] := array_fill(0::double precision, ARRAY[v_terms]);  -- what each can add where it is not listed,
+    v_rest   double precision := 0;               -- and all of them
     v_least  double precision;
-    v_largest record;
-    v_weights1 bytea;                             -- of the first three others, where they are common,
+    v_largest uuid;                               -- of the collections,
+    v_last   integer;                             -- its last number
+    v_place  bigint;                              -- and its place
+    v_common integer;                             -- the first of three common terms after v_tried:
+    v_weights1 bytea;                             -- their weights,
     v_weights2 bytea;
     v_weights3 bytea;
-    v_worth1 double precision;                    -- and what a hundredth of each adds
+    v_worth1 double precision;                    -- what a hundredth of each adds,
     v_worth2 double precision;
     v_worth3 double precision;
-    v_known  double precision;                    -- the share of v_rest that these make known
+    v_rest1  double precision;                    -- their v_rests,
+    v_rest2  double precision;
+    v_rest3  double precision;
+    v_others double precision;                    -- and those of the others
+    v_missing double precision;                   -- what a chunk must have of what is listed
     v_chunks bigint[];
-    v_most   double precision[];                  -- what each of v_chunks can reach
+    v_lows   double precision[];                  -- what each of v_chunks has at least
+    v_most   double precision[];                  -- and at most
 BEGIN
     LOOP
         v_tried := v_tried + 1;
         v_count := v_count + p_counts[v_tried];
         EXIT WHEN v_count >= 2 * v_first OR v_tried = v_terms;
     END LOOP;
-    v_chunks := ARRAY(SELECT chunk FROM posting_entries(p_terms[:v_tried], p_idfs, p_collections)
-                      GROUP BY chunk ORDER BY sum(adds) DESC LIMIT v_first);
-    SELECT score INTO v_least FROM posting_scores(v_chunks, p_query, p_collections, p_documents)
-    ORDER BY score DESC OFFSET p_depth - 1 LIMIT 1;
+    SELECT c.id, c.last_number, p.place INTO v_largest, v_last, v_place FROM unnest(p_collections) WITH ORDINALITY AS p (id, place)
+    JOIN collections c USING (id) ORDER BY c.last_number DESC LIMIT 1;
+    v_common := v_tried + 1;
+    WHILE p_counts[v_common] < v_last / 32 LOOP
+        v_common := v_common + 1;
+    END LOOP;
+    v_weights1 := common_weights(v_largest, p_terms[v_common], v_last);
+    v_weights2 := common_weights(v_largest, p_terms[v_common + 1], v_last);
+    v_weights3 := common_weights(v_largest, p_terms[v_common + 2], v_last);
+    v_worth1 := coalesce(p_idfs[v_common] / 100, 0);
+    v_worth2 := coalesce(p_idfs[v_common + 1] / 100, 0);
+    v_worth3 := coalesce(p_idfs[v_common + 2] / 100, 0);
+
+    SELECT array_agg(chunk), array_agg(low) INTO v_chunks, v_lows FROM (
+        SELECT chunk, sum(adds) + CASE WHEN chunk >> 32 = v_place THEN
+                     least_weight(v_weights1, (chunk & c_number)::integer) * v_worth1
+                   + least_weight(v_weights2, (chunk & c_number)::integer) * v_worth2
+                   + least_weight(v_weights3, (chunk & c_number)::integer) * v_worth3 ELSE 0 END AS low
+        FROM posting_entries(p_terms[:v_tried], p_idfs, p_collections) GROUP BY chunk ORDER BY low DESC LIMIT v_first
+    ) best;
+    IF v_sure THEN
+        v_least := v_lows[p_depth];
+    ELSE
+        SELECT score INTO v_least FROM posting_scores(v_chunks, p_query, p_collections, p_documents)
+        ORDER BY score DESC OFFSET p_depth - 1 LIMIT 1;
+    END IF;
     v_least := coalesce(v_least, 0) - c_slack;
     WHILE v_listed > v_tried AND v_rest + p_bounds[v_listed] < v_least LOOP
+        v_rests[v_listed] := p_bounds[v_listed];
         v_rest := v_rest + p_bounds[v_listed];
         v_listed := v_listed - 1;
     END LOOP;
 
-    SELECT c.id, c.last_number, p.place INTO v_largest FROM unnest(p_collections) WITH ORDINALITY AS p (id, place)
-    JOIN collections c USING (id) ORDER BY c.last_number DESC LIMIT 1;
-    v_weights1 := common_weights(v_largest.id, p_terms[v_listed + 1], v_largest.last_number);
-    v_weights2 := common_weights(v_largest.id, p_terms[v_listed + 2], v_largest.last_number);
-    v_weights3 := common_weights(v_largest.id, p_terms[v_listed + 3], v_largest.last_number);
-    v_worth1 := p_idfs[v_listed + 1] / 100;
-    v_worth2 := p_idfs[v_listed + 2] / 100;
-    v_worth3 := p_idfs[v_listed + 3] / 100;
-    v_known := CASE WHEN v_weights1 IS NULL THEN 0 ELSE p_bounds[v_listed + 1] END
-             + CASE WHEN v_weights2 IS NULL THEN 0 ELSE p_bounds[v_listed + 2] END
-             + CASE WHEN v_weights3 IS NULL THEN 0 ELSE p_bounds[v_listed + 3] END;
+    v_rest1 := coalesce(v_rests[v_common], 0);
+    v_rest2 := coalesce(v_rests[v_common + 1], 0);
+    v_rest3 := coalesce(v_rests[v_common + 2], 0);
+    v_others := v_rest - v_rest1 - v_rest2 - v_rest3;
+    v_missing := v_least - v_rest;
     -- The longest list is joined to the sums of the others: cheaper than to sum it too, as few of its chunks are left.
-    SELECT array_agg(chunk), array_agg(most) INTO v_chunks, v_most FROM (
-        SELECT chunk, coalesce(partial, 0) + coalesce(adds, 0) + v_rest - CASE WHEN chunk >> 32 = v_largest.place THEN v_known
-                   - coalesce(get_byte(v_weights1, (chunk & 4294967295)::integer) * v_worth1, 0)
-                   - coalesce(get_byte(v_weights2, (chunk & 4294967295)::integer) * v_worth2, 0)
-                   - coalesce(get_byte(v_weights3, (chunk & 4294967295)::integer) * v_worth3, 0) ELSE 0 END AS most
-        FROM posting_entries(p_terms[v_listed : v_listed], p_idfs[v_listed : v_listed], p_collections) FULL JOIN (
-            SELECT chunk, sum(adds) AS partial FROM posting_entries(p_terms[: v_listed - 1], p_idfs, p_collections) GROUP BY chunk
-        ) others USING (chunk)
-        WHERE coalesce(partial, 0) + coalesce(adds, 0) + v_rest >= v_least OFFSET 0
-    ) listed WHERE most >= v_least;
-    IF cardinality(v_chunks) > 2 * v_first THEN
+    -- least() passes over NULL: a term whose weights are not known can add all that it can.
+    SELECT array_agg(chunk), array_agg(most),
+           array_agg(CASE WHEN chunk >> 32 = v_place THEN had
+               + least(least_weight(v_weights1, (chunk & c_number)::integer) * v_worth1, v_rest1)
+               + least(least_weight(v_weights2, (chunk & c_number)::integer) * v_worth2, v_rest2)
+               + least(least_weight(v_weights3, (chunk & c_number)::integer) * v_worth3, v_rest3) ELSE had END)
+    INTO v_chunks, v_most, v_lows FROM (
+        SELECT chunk, had, had + CASE WHEN chunk >> 32 = v_place THEN v_others
+                   + least(get_byte(v_weights1, (chunk & c_number)::integer) * v_worth1, v_rest1)
+                   + least(get_byte(v_weights2, (chunk & c_number)::integer) * v_worth2, v_rest2)
+                   + least(get_byte(v_weights3, (chunk & c_number)::integer) * v_worth3, v_rest3) ELSE v_rest END AS most
+        FROM (
+            SELECT chunk, coalesce(partial, 0) + coalesce(adds, 0) AS had
+            FROM posting_entries(p_terms[v_listed : v_listed], p_idfs[v_listed : v_listed], p_collections) FULL JOIN (
+                SELECT chunk, sum(adds) AS partial FROM posting_entries(p_terms[: v_listed - 1], p_idfs, p_collections) GROUP BY chunk
+            ) others USING (chunk)
+            WHERE coalesce(partial, 0) + coalesce(adds, 0) >= v_missing OFFSET 0
+        ) listed OFFSET 0
+    ) known WHERE most >= v_least;
+    IF v_sure THEN
+        v_least := greatest(v_least, (SELECT low - c_slack FROM unnest(v_lows) AS low ORDER BY low DESC OFFSET p_depth - 1 LIMIT 1));
+    ELSIF cardinality(v_chunks) > 2 * v_first THEN  -- the best are read first, which raises what the others have to reach
         v_least := greatest(v_least, (
             SELECT score - c_slack
             FROM posting_scores(ARRAY(SELECT chunk FROM unnest(v_chunks, v_most) AS u (chunk, most)
@@ -226,7 +276,9 @@ BEGIN
             CROSS JOIN LATERAL (SELECT sum(t.chunks) AS chunks, max(t.max_weight)::double precision AS max_weight
                                 FROM term_counts t
                                 WHERE t.collection_id = ANY (p_collections) AND t.term = q.term) folded
+            OFFSET 0  -- or each of the many uses of n would count for itself
         ) counted
+        OFFSET 0
     ) weighted;
     IF v_query IS NULL THEN
         RETURN;

@@ -16,7 +16,7 @@ from spandrel.knowledge.search.filters import compile_filter
 from spandrel.knowledge.search.models import Hit, ScoreParts, SearchAnswer, SearchRequest, Timings
 from spandrel.knowledge.terms import query_terms
 from spandrel.sql import Queries
-from spandrel.vectors import HalfVector
+from spandrel.vectors import HalfVector, IntArray
 
 queries = Queries.beside(__file__)
 
@@ -46,8 +46,10 @@ class Search:
             "threshold": request.score_threshold,
         }
         if request.mode != "vector":
+            # Bound as they are: a dumper an item would take longer than all else that is done here.
             found = query_terms(request.query)
-            parameters |= {"terms": found.terms, "languages": found.languages}
+            languages = "{" + ",".join(found.languages) + "}"
+            parameters |= {"terms": IntArray.from_items(found.terms), "languages": languages}
         rows = self.database.run(queries.search_chunks, parameters, user_id=user_id)
         _check(request, rows[0], vector, model)
         return _answer(request, rows, (embedded - begin) * 1000, begin)
