@@ -230,7 +230,8 @@ ALTER TABLE chunk_terms OWNER TO spandrel_system;
 ALTER TABLE embedding_stash OWNER TO spandrel_system;
 REVOKE CREATE ON SCHEMA public FROM spandrel_system;
 
--- Takes a document's chunks and all that is derived from them out of the collection, its counts included.
+-- Removes all that is derived from a document, also where some of it is lost already: what goes from its collection's count is what
+-- was counted, not what was found.
 CREATE FUNCTION remove_chunks(p_document_id uuid) RETURNS void
     LANGUAGE plpgsql AS $$
 DECLARE
@@ -238,7 +239,8 @@ DECLARE
     v_numbers integer[];
     v_chunks  integer;
 BEGIN
-    IF NOT EXISTS (SELECT FROM chunks WHERE document_id = p_document_id) THEN
+    IF NOT EXISTS (SELECT FROM chunks WHERE document_id = p_document_id)
+       AND NOT EXISTS (SELECT FROM document_terms WHERE document_id = p_document_id) THEN
         RETURN;
     END IF;
     -- The collection before its documents' rows: the order in which fold_terms locks them too.
@@ -251,7 +253,7 @@ BEGIN
     )
     SELECT array_agg(number) INTO v_numbers FROM gone WHERE number IS NOT NULL;
     DELETE FROM chunks WHERE document_id = p_document_id;
-    GET DIAGNOSTICS v_chunks = ROW_COUNT;
+    SELECT chunk_count INTO v_chunks FROM documents WHERE id = p_document_id;
     DELETE FROM document_terms WHERE document_id = p_document_id RETURNING * INTO v_terms;
     IF v_numbers IS NOT NULL THEN
         INSERT INTO dead_postings (collection_id, user_id, terms, numbers)

@@ -179,45 +179,6 @@ CREATE INDEX component_checks_latest ON component_checks (name, checked_at DESC)
 GRANT SELECT ON component_checks TO spandrel_app, spandrel_system;
 GRANT INSERT, DELETE ON component_checks TO spandrel_system;
 
--- Removes all that is derived from a document, also where some of it is lost already: what goes from its collection's count is what
--- was counted, not what was found.
-CREATE OR REPLACE FUNCTION remove_chunks(p_document_id uuid) RETURNS void
-    LANGUAGE plpgsql AS $$
-DECLARE
-    v_terms   document_terms;
-    v_numbers integer[];
-    v_chunks  integer;
-BEGIN
-    IF NOT EXISTS (SELECT FROM chunks WHERE document_id = p_document_id)
-       AND NOT EXISTS (SELECT FROM document_terms WHERE document_id = p_document_id) THEN
-        RETURN;
-    END IF;
-    -- The collection before its documents' rows: the order in which fold_terms locks them too.
-    PERFORM FROM collections WHERE id = (SELECT collection_id FROM documents WHERE id = p_document_id)
-        FOR NO KEY UPDATE;
-    DELETE FROM chunk_codes WHERE document_id = p_document_id;
-    DELETE FROM chunk_embeddings WHERE document_id = p_document_id;
-    WITH gone AS (
-        DELETE FROM chunk_terms WHERE document_id = p_document_id RETURNING number
-    )
-    SELECT array_agg(number) INTO v_numbers FROM gone WHERE number IS NOT NULL;
-    DELETE FROM chunks WHERE document_id = p_document_id;
-    SELECT chunk_count INTO v_chunks FROM documents WHERE id = p_document_id;
-    DELETE FROM document_terms WHERE document_id = p_document_id RETURNING * INTO v_terms;
-    IF v_numbers IS NOT NULL THEN
-        INSERT INTO dead_postings (collection_id, user_id, terms, numbers)
-        VALUES (v_terms.collection_id, v_terms.user_id, v_terms.terms, v_numbers);
-    END IF;
-    IF v_terms.folded THEN
-        UPDATE term_counts t SET chunks = t.chunks - d.chunks
-        FROM (SELECT term, chunks FROM unnest(v_terms.terms, v_terms.counts) AS u (term, chunks) ORDER BY term) d
-        WHERE t.collection_id = v_terms.collection_id AND t.term = d.term;
-    END IF;
-    UPDATE collections SET chunk_count = chunk_count - v_chunks
-    WHERE id = (SELECT collection_id FROM documents WHERE id = p_document_id);
-END
-$$;
-
 -- Where an incremental pass goes on: the last place that it has looked at; empty: at the beginning.
 CREATE TABLE reconciliation_cursors (
     name       text PRIMARY KEY,

@@ -382,7 +382,7 @@ def test_what_a_dead_worker_called_is_not_called_again(studio: Studio) -> None:
     with pytest.raises(WorkerDiedError):
         studio.work(tools=tools)
     studio.kb.rows("UPDATE turns SET lease_until = now() - interval '1 second'")
-    studio.upkeep.run()
+    studio.upkeep.recover_turns()
     studio.model.then("Done.")
     tools.during = lambda: None
     assert studio.work(tools=tools) == [TurnOutcome.COMPLETED]

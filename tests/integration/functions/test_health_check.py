@@ -18,7 +18,7 @@ from tests.support.knowledge import KnowledgeBase
 from tests.support.studio import Studio
 
 SAMPLE = Path(__file__).parents[3] / "events" / "health_check.minute.json"
-NAMES = ["turns", "sessions", "documents", "integrations", "reconciliation"]
+NAMES = ["turns", "sessions", "events", "documents", "integrations", "reconciliation"]
 
 
 def minute(**more: Any) -> dict[str, bool]:
@@ -46,7 +46,7 @@ def test_every_component_does_its_work_and_leaves_its_evidence(
     assert studio.session(idle.id).status == "expired"
     assert hub.get(integration).status == "healthy"
     found = latest(wired)
-    assert found["turns"]["detail"] == {"requeued": 1, "failed": 0}
+    assert found["turns"]["detail"] == {"requeued": 1, "failed": 0, "approvals_expired": 0}
     assert found["sessions"]["detail"] == {"expired": 1}
     assert found["documents"]["detail"] == {"requeued": 1, "deleted": 0}
     assert found["integrations"]["detail"]["checked"] == 1
@@ -71,7 +71,8 @@ def test_a_component_that_cannot_do_its_work_stops_no_other(
     monkeypatch.setattr(wiring, "session_upkeep", away)  # not even made
     found = minute()
     assert found == {
-        "turns": False, "sessions": False, "documents": True, "integrations": True, "reconciliation": False,
+        "turns": False, "sessions": False, "events": True, "documents": True, "integrations": True,
+        "reconciliation": False,
     }  # fmt: skip
     assert hub.get(integration).status == "healthy"
     assert latest(wired)["reconciliation"]["code"] == "storage_unavailable"

@@ -18,10 +18,14 @@ class IntegrationCreated(Data, frozen=True, kw_only=True):
 
 
 class IntegrationUpdated(Data, frozen=True, kw_only=True):
-    """`changed`: the names of what changed, no values. `status`: where it was set back by the change."""
+    """`changed`: the names of what changed, no values. `status`: where it was set back by the change. `starts` and
+    `until`: of a maintenance window that is to come.
+    """
 
     changed: list[str] | UnsetType = UNSET
     status: str | UnsetType = UNSET
+    starts: Annotated[datetime, Meta(tz=True)] | UnsetType = UNSET
+    until: Annotated[datetime, Meta(tz=True)] | UnsetType = UNSET
 
 
 class IntegrationDeleted(Data, frozen=True, kw_only=True):
@@ -54,6 +58,10 @@ class IntegrationTlsExpiring(Data, frozen=True, kw_only=True):
 
 
 class IntegrationMaintenance(Data, frozen=True, kw_only=True):
+    """`changed` and `starts`: where its owner has just set the window."""
+
+    changed: list[str] | UnsetType = UNSET
+    starts: Annotated[datetime, Meta(tz=True)] | UnsetType = UNSET
     until: Annotated[datetime, Meta(tz=True)] | UnsetType = UNSET
 
 
