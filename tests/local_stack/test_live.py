@@ -131,7 +131,7 @@ def test_two_screens_of_a_user_see_the_same_and_another_user_nothing(user: Stack
         assert other.seqs() == []
 
 
-def test_an_answer_is_streamed_and_who_comes_later_gets_the_text_so_far(user: StackUser, screen: Screen) -> None:
+def test_an_answer_is_streamed_as_it_is_kept(user: StackUser, screen: Screen) -> None:
     template = user.call("POST", "/v1/templates", {"name": f"talk-{uuid4().hex[:8]}", "source": "You talk."})
     session = user.call("POST", "/v1/sessions", {"template": {"id": template["template"]["id"]}})["id"]
     turn = ask(screen, session, "Tell me something.")
