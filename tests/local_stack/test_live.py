@@ -97,7 +97,8 @@ def test_a_server_breaks_and_comes_back_and_the_conversation_knows(user: StackUs
 
     with SdkServer(port=port) as server:
         since = screen.mark()
-        screen.wait("integration.status_changed", ROUND + 60, since, to="healthy")
+        user.call("POST", f"/v1/integrations/{integration}/checks", status=200)
+        screen.wait("integration.status_changed", since=since, to="healthy")
         gained = screen.wait("session.capabilities_changed", since=since)
         assert gained["data"]["gained"] == ["echo.say"]
         turn = ask(screen, session, "Please call work__echo once more.")
