@@ -605,3 +605,20 @@ def test_variables_given_late_reach_the_model(studio: Studio) -> None:
     studio.sessions.give_variables(User(ADA), answer.id, {"name": "Bo"})
     studio.say(answer.id, "Hi", "Hello Bo.")
     assert asked_for(studio)[0][1].strip() == "You greet Bo."
+
+
+def test_the_last_piece_of_an_answer_goes_before_the_word_of_its_end(studio: Studio, session_id: UUID) -> None:
+    """Who streams would show less than what is kept, once the end was told."""
+    told: list[str] = []
+
+    class Sink:
+        def audience(self, *_: Any) -> None: ...
+        def delta(self, *_: Any) -> None: ...
+        def restart(self, *_: Any) -> None: ...
+        def end(self, turn_id: UUID) -> None:
+            told.append(studio.turns.get(ADA, turn_id).status)
+
+    studio.ask(session_id, "Hello!")
+    studio.model.then("Good day, Ada.")
+    assert studio.work(sink=Sink()) == [TurnOutcome.COMPLETED]
+    assert told == ["running"]

@@ -125,7 +125,7 @@ async def tools(
     return ToolPage(items=page.items, next_cursor=page.next_cursor)
 
 
-@router.post("/{integration_id}/tools/{name:path}/review", operation_id="review_integration_tool")
+@router.post("/{integration_id}/tool-reviews/{name:path}", operation_id="review_integration_tool")
 async def review(integration_id: UUID, name: ToolName, body: ReviewTool, user_id: UserId) -> IntegrationTool:
     """Approves or turns down a held tool, as it was when you looked at it."""
     return make.tool_review().review(user_id, integration_id, name, body.decision, body.schema_hash)

@@ -74,7 +74,10 @@ class RunTurn:
         progress.audience(work.connections)
         worker = _Worker(self, task, work, Asker(self.model, self.prices, invocation, calls), progress)
         try:
-            messages, summary = worker.work()
+            try:
+                messages, summary = worker.work()
+            finally:
+                progress.end()  # the last piece goes before the word of the end
             return TurnOutcome.COMPLETED if store.complete(messages, calls, summary) else TurnOutcome.LOST
         except _AsksError as asked:
             parked = store.park(asked.said, progress.text, calls, asked.asks)
@@ -88,8 +91,6 @@ class RunTurn:
         except Exception:  # noqa: BLE001 - the turn's user must see an end, the log has the rest
             logger.exception("turn failed", extra={"turn_id": str(task.turn_id)})
             return self._fail(store, SpandrelError(), progress, calls)
-        finally:
-            progress.end()
 
     def _fail(self, store: TurnStore, error: SpandrelError, progress: Progress, calls: list[Call]) -> TurnOutcome:
         logger.warning("turn failed", extra={"turn_id": str(store.task.turn_id), "code": error.code})
