@@ -81,7 +81,8 @@ CREATE FUNCTION claim_checks(p_limit integer, p_lease_seconds integer, p_horizon
 $$;
 
 -- Writes what a batch of checks found: evidence, status, tools, events; all or nothing, in one flight. A result whose integration
--- is no longer of the `version` that it was judged by is left out. The ids of those that were written.
+-- is no longer of the `version` that it was judged by is left out. The ids of those that were written. `in_time`: the next check
+-- is not put off beyond what it was due at, for this one was not the schedule's.
 -- Locks: integrations by id, then the event counters by user.
 CREATE FUNCTION record_checks(p_results jsonb) RETURNS SETOF uuid
     LANGUAGE plpgsql AS $$
@@ -101,10 +102,12 @@ BEGIN
         status_changed_at = CASE WHEN r.status <> i.status THEN now() ELSE i.status_changed_at END,
         turning_points = r.turning_points, flapping = r.flapping, in_maintenance = r.in_maintenance, tls_notices = r.tls_notices,
         server = coalesce(r.server, i.server), tools_hash = coalesce(decode(r.tools_hash, 'hex'), i.tools_hash),
-        checked_at = now(), next_check_at = now() + make_interval(secs => r.next_check_seconds), version = i.version + 1
+        checked_at = now(), version = i.version + 1,
+        next_check_at = least(now() + make_interval(secs => r.next_check_seconds), CASE WHEN r.in_time THEN i.next_check_at END)
     FROM jsonb_to_recordset(p_results) AS r (
         id uuid, status text, reason text, detail text, recent text[], failures integer, turning_points timestamptz[],
-        flapping boolean, in_maintenance boolean, tls_notices jsonb, server jsonb, tools_hash text, next_check_seconds double precision)
+        flapping boolean, in_maintenance boolean, tls_notices jsonb, server jsonb, tools_hash text, next_check_seconds double precision,
+        in_time boolean)
     WHERE i.id = r.id AND r.id = ANY (v_ids);
 
     INSERT INTO integration_checks (integration_id, user_id, reason, detail, status, asked, total_ms, evidence)

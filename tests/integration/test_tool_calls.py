@@ -60,14 +60,15 @@ def test_arguments_that_do_not_fit_are_not_sent(hub: Hub, work: Integration) -> 
 def test_what_cannot_be_called_now_is_not(hub: Hub, work: Integration) -> None:
     caller = FakeCaller({"read_events": ToolResult("Free.", is_error=False)})
     changes = {
-        "its user does not allow it": "UPDATE integration_tools SET policy = 'never'",
-        "it has changed and waits for review": "UPDATE integration_tools SET status = 'held'",
-        "its server no longer has it": "UPDATE integration_tools SET status = 'removed'",
-        "its server is unreachable": "UPDATE integrations SET status = 'unreachable'",
-        "its integration is disabled": "UPDATE integrations SET enabled = false",
-        "it is gone": "DELETE FROM integrations",
+        "UPDATE integration_tools SET status = 'held'": "held_for_review",
+        "UPDATE integration_tools SET policy = 'never'": "not_allowed",
+        "UPDATE integrations SET status = 'unreachable'": "unreachable",
+        "UPDATE integrations SET reason = 'refused'": "refused",
+        "UPDATE integrations SET enabled = false": "disabled",
+        "UPDATE integration_tools SET status = 'removed'": "it is gone",
+        "DELETE FROM integrations": "it is gone",
     }
-    for why, change in changes.items():
+    for change, why in changes.items():
         hub.kb.rows(change)
         assert call(hub, caller) == f"Error: work.read_events cannot be called now ({why})."
     assert caller.calls == []

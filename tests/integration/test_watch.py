@@ -40,6 +40,27 @@ def test_what_is_due_before_the_next_round_is_looked_at_now(hub: Hub) -> None:
     assert hub.watch().run(60).checked == 1
 
 
+def test_a_check_on_request_does_not_put_off_the_schedule_s(hub: Hub) -> None:
+    """Or a server that breaks right after it would be known half a minute later than any other."""
+    made = hub.add()
+    hub.round()
+    hub.kb.rows("UPDATE integrations SET next_check_at = now() + interval '35 seconds'")
+    hub.checks.run(ADA, made.id)
+    assert hub.seconds_until_due(made) < 36
+    hub.prober.then(URL, DOWN)  # it decides at once, and what is down is due as it always is
+    hub.checks.run(ADA, made.id)
+    assert hub.seconds_until_due(made) < 36
+
+
+def test_but_what_a_server_asks_for_is_kept_to(hub: Hub) -> None:
+    made = hub.add()
+    hub.round()
+    hub.kb.rows("UPDATE integrations SET next_check_at = now() + interval '35 seconds'")
+    hub.prober.then(URL, failing(Reason.RATE_LIMITED, retry_after=600))
+    hub.checks.run(ADA, made.id)
+    assert hub.seconds_until_due(made) > 590
+
+
 def test_a_server_that_breaks_is_known_within_one_round_and_told_of_once(hub: Hub) -> None:
     made = hub.add()
     hub.round()

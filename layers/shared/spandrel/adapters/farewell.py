@@ -6,10 +6,11 @@ https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-how-to-c
 from __future__ import annotations
 
 import http.client
+import time
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
-from spandrel.adapters.signature import Credentials, request_headers, utc_now
+from spandrel.adapters.request_signer import RequestSigner
 from spandrel.observability import logger
 
 if TYPE_CHECKING:
@@ -30,18 +31,11 @@ class ConnectionFarewell:
         kind = http.client.HTTPSConnection if address.scheme == "https" else http.client.HTTPConnection
         connection = kind(address.netloc, timeout=TIMEOUT_SECONDS)
         path = f"{address.path}/@connections/{quote(connection_id, safe='')}"
+        signer = RequestSigner("execute-api", self._settings.region, address.netloc)
         try:
             for method, body in (("POST", frame), ("DELETE", b"")):
-                headers = request_headers(
-                    Credentials.of_function(),
-                    "execute-api",
-                    self._settings.region,
-                    method,
-                    address.netloc,
-                    path,
-                    body,
-                    utc_now(),
-                )
+                lines = signer.headers(method, path, body, time.time()).splitlines()
+                headers = dict(line.split(": ", 1) for line in lines)
                 connection.request(method, path, body, headers)
                 answer = connection.getresponse()
                 answer.read()

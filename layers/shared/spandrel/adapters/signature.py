@@ -70,33 +70,9 @@ def post_headers(
     }
     if credentials.session_token:
         headers["x-amz-security-token"] = credentials.session_token
-    return _signed(credentials, service, region, "POST", "/", headers, body, now)
-
-
-def request_headers(
-    credentials: Credentials, service: str, region: str, method: str, host: str, path: str, body: bytes, now: datetime
-) -> dict[str, str]:
-    """The headers of any signed request without a query; `path` as it stands in the request line."""
-    headers = {"host": host, "x-amz-date": f"{now:%Y%m%dT%H%M%SZ}"}
-    if credentials.session_token:
-        headers["x-amz-security-token"] = credentials.session_token
-    return _signed(credentials, service, region, method, path, headers, body, now)
-
-
-def _signed(
-    credentials: Credentials,
-    service: str,
-    region: str,
-    method: str,
-    path: str,
-    headers: dict[str, str],
-    body: bytes,
-    now: datetime,
-) -> dict[str, str]:
     names = ";".join(sorted(headers))
     lines = "".join(f"{name}:{headers[name]}\n" for name in sorted(headers))
-    # Every service but S3 takes the path encoded once more.
-    request = f"{method}\n{quote(path, safe='/~')}\n\n{lines}\n{names}\n{hashlib.sha256(body).hexdigest()}"
+    request = f"POST\n/\n\n{lines}\n{names}\n{hashlib.sha256(body).hexdigest()}"
     scope = f"{now:%Y%m%d}/{region}/{service}/aws4_request"
     signature = _sign(credentials, scope, service, region, request, now)
     headers["authorization"] = (

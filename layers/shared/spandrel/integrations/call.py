@@ -18,8 +18,8 @@ from spandrel.integrations.models import Reason
 from spandrel.integrations.ports import McpCaller
 from spandrel.integrations.store import queries
 from spandrel.observability import count, logger
+from spandrel.prompts.capabilities import obstacle
 
-CALLABLE = ("healthy", "degraded")
 BROKEN = {Reason.DNS, Reason.REFUSED, Reason.TIMEOUT, Reason.CONNECTION, Reason.AUTH_REQUIRED, Reason.AUTH_SERVER,
           Reason.TLS, Reason.TLS_EXPIRED, Reason.TLS_NAME, Reason.TLS_UNTRUSTED, Reason.SERVER_ERROR}  # fmt: skip
 """What makes a check due at once: the next turn should not be offered what this one could not reach."""
@@ -36,7 +36,7 @@ class CallTool:
     ) -> str:
         """`key` names this very call, and is the same when it is made again. `timeout` in seconds."""
         row = self._find(user_id, integration, tool)
-        if row is None or (why := _obstacle(row)):
+        if row is None or (why := obstacle(row)):
             count("ToolCalls.unavailable")
             return f"Error: {integration}.{tool} cannot be called now ({why if row else 'it is gone'})."
         if wrong := faults(row["input_schema"], arguments):
@@ -65,13 +65,3 @@ class CallTool:
         count("ToolCalls.failed")
         if error.reason in BROKEN:
             self.database.run(queries.check_soon, {"integration_id": row["id"]}, user_id=user_id)
-
-
-def _obstacle(row: dict[str, Any]) -> str | None:
-    if not row["enabled"]:
-        return "its integration is disabled"
-    if row["status"] not in CALLABLE:
-        return f"its server is {row['status']}"
-    if row["tool_status"] != "active":
-        return "it has changed and waits for review" if row["tool_status"] == "held" else "its server no longer has it"
-    return "its user does not allow it" if row["policy"] == "never" else None

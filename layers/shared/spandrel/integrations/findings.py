@@ -68,6 +68,7 @@ def _judged(finding: Finding) -> dict[str, Any]:
         "tls_notices": health.tls_notices,
         "server": server(probe),
         "next_check_seconds": verdict.next_check_seconds,
+        "in_time": finding.asked and probe.retry_after is None,
         "found": probe.reason.value if probe.reason else None,
         "found_detail": clipped(probe.detail),
         "asked": finding.asked,

@@ -166,9 +166,10 @@ FROM changed;
 
 -- name: callable_tool
 -- A tool as a call needs it, with its server and the sealed secret. No row: it is not there, or no longer.
-SELECT i.id, i.user_id, i.enabled, i.status, i.url, i.transport, i.auth, i.secret, i.ca_certificate, t.input_schema, t.status AS tool_status, t.policy
+SELECT i.id, i.user_id, i.enabled, i.status AS integration_status, i.reason, i.url, i.transport, i.auth, i.secret, i.ca_certificate,
+       t.input_schema, t.status, t.policy
 FROM integrations i JOIN integration_tools t ON t.integration_id = i.id AND t.name = %(tool)s
-WHERE i.slug = %(slug)s;
+WHERE i.slug = %(slug)s AND t.status <> 'removed';
 
 -- name: check_soon
 -- A call found what a check would find: it is due now.

@@ -129,7 +129,7 @@ def test_time_is_linear_in_the_size(case: str) -> None:
     data, name = SLOW[case]
     start = time.process_time()
     assert parse(data, name=name, content_type=None).blocks
-    assert time.process_time() - start < 20  # a quarter of a second; minutes, were it quadratic
+    assert time.process_time() - start < 5
 
 
 def test_bombs_are_stopped() -> None:
