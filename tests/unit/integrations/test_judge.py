@@ -13,7 +13,7 @@ from hypothesis import given, strategies as st
 
 from spandrel.integrations.judge import FALL, FLAPS, RISE, STATUS_OF, Health, Verdict, judge, level, status_of
 from spandrel.integrations.models import Certificate, Probe, Reason, TlsEvidence
-from spandrel.integrations.schedule import CONFIRM
+from spandrel.integrations.schedule import CONFIRM, JITTER, LONGEST
 from tests.support.mcp_fakes import failing, healthy
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -239,7 +239,7 @@ def test_whatever_comes_each_change_is_told_once_and_no_status_is_without_its_re
         assert len(changed) == ((before.status, before.reason) != (health.status, health.reason))
         assert (health.reason is None) == (health.status == "healthy")
         assert health.status == status_of(health.reason or "")
-        assert CONFIRM <= found.next_check_seconds <= 990
+        assert CONFIRM <= found.next_check_seconds <= LONGEST * (1 + JITTER)
         if level(health.status) < level(before.status) and before.status != "unknown":
             assert all(health.recent[:FALL])  # never on less than three
     if len(probes) >= 2 * FALL and len(set(map(id, probes[-2 * FALL :]))) == 1:
