@@ -265,16 +265,18 @@ CREATE FUNCTION prompt_context(
             SELECT l.version FROM template_labels l WHERE l.template_id = f.id AND l.label = p_label)) AS version
         FROM found f
     )
-    SELECT r.id, r.name, v.version, v.hash,
+    SELECT r.id, r.name, r.version, v.hash,
            CASE WHEN v.hash <> ALL (p_known) THEN v.structure END, CASE WHEN v.hash <> ALL (p_known) THEN v.program END,
-           matching_tools(ARRAY(SELECT jsonb_array_elements_text(
-               coalesce(v.structure -> 'capabilities', '[]') || coalesce(v.structure -> 'tools', '[]')))),
+           CASE WHEN v.wanted = '[]' THEN '[]' ELSE matching_tools(ARRAY(SELECT jsonb_array_elements_text(v.wanted))) END,
            CASE WHEN v.structure #> '{knowledge,collections,0}' IS NOT NULL THEN ARRAY(
                SELECT n.id FROM collections n
                WHERE n.deleted_at IS NULL AND (v.structure #> '{knowledge,collections}') ?| ARRAY[n.name, n.id::text]) END,
            coalesce(c.knowledge_epoch, 0), coalesce(c.capability_epoch, 0), k.request_hash, k.response
     FROM resolved r
-    JOIN template_versions v ON v.template_id = r.id AND v.version = r.version
+    JOIN LATERAL (
+        SELECT hash, structure, program, coalesce(structure -> 'capabilities', '[]') || coalesce(structure -> 'tools', '[]') AS wanted
+        FROM template_versions WHERE template_id = r.id AND version = r.version
+    ) v ON true
     LEFT JOIN event_counters c ON c.user_id = current_user_id()
     LEFT JOIN idempotency_keys k ON k.user_id = current_user_id() AND k.key = p_key
 $$;

@@ -11,6 +11,9 @@ import sys
 from typing import Any
 from uuid import uuid4
 
+import pytest
+
+from spandrel.driver import LEFT_OUT
 from spandrel.events.tickets import Tickets
 from tests.support.chat_provider import Answer, ChatProvider
 from tests.support.events import http_event, sqs_event
@@ -177,6 +180,18 @@ def test_the_broadcast_loads_nothing_heavy(kb: KnowledgeBase) -> None:
 def test_the_api_loads_its_framework_alone(kb: KnowledgeBase) -> None:
     steps = loaded("api", [http_event("GET", "/v1/health")], {"SPANDREL_DATABASE_URL": kb.url})
     assert steps == [{"fastapi", "pydantic", "mangum"}] * 2
+
+
+@pytest.mark.parametrize("function", ["session_init", "prompt_generate", "vector_search", "realtime"])
+def test_the_lean_handlers_load_the_driver_without_its_asynchronous_half(function: str) -> None:
+    program = f"import functions.{function}.handler, sys; print(*sys.modules)"
+    environment = {"PYTHONPATH": os.pathsep.join(sys.path), "PATH": os.environ["PATH"]}
+    process = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+    )
+    found = set(process.stdout.split())
+    assert "psycopg" in found
+    assert found & set(LEFT_OUT) == set()
 
 
 def test_composing_a_prompt_loads_nothing_heavy() -> None:

@@ -15,12 +15,9 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
 
 import msgspec
-import psycopg
-from psycopg import errors as pg
-from psycopg.rows import class_row, dict_row
-from psycopg.types.json import set_json_loads
 
 from spandrel import binary_copy
+from spandrel.driver import class_row, dict_row, errors as pg, psycopg, set_json_loads
 from spandrel.errors import DatabaseUnavailableError, SchemaVersionError
 from spandrel.notices import HeardNews
 from spandrel.vectors import register_vector_dumpers

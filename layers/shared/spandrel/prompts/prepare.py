@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -65,16 +64,15 @@ class Prepared(msgspec.Struct, frozen=True):
     cache: CacheReport
 
 
-@dataclass(frozen=True, slots=True)
-class Prepare:
+class Prepare(msgspec.Struct, frozen=True):
     """Kept for the life of a function: compiled versions and composed prompts are its memory."""
 
     database: Database
     search: Callable[[], Search]
-    today: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
-    _compiled: Lru[bytes, Compiled] = field(default_factory=lambda: Lru(COMPILED_VERSIONS))
-    _newest: Lru[tuple[str, TemplateRef], bytes] = field(default_factory=lambda: Lru(COMPILED_VERSIONS))
-    _prompts: PromptCache = field(default_factory=PromptCache)
+    today: Callable[[], datetime] = lambda: datetime.now(UTC)
+    _compiled: Lru[bytes, Compiled] = msgspec.field(default_factory=lambda: Lru(COMPILED_VERSIONS))
+    _newest: Lru[tuple[str, TemplateRef], bytes] = msgspec.field(default_factory=lambda: Lru(COMPILED_VERSIONS))
+    _prompts: PromptCache = msgspec.field(default_factory=PromptCache)
 
     def context(self, user_id: str, ref: TemplateRef, key: str | None = None) -> Context:
         """One flight. Raises `NotFoundError` for a template, version or label that is not there for this user."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -32,8 +31,7 @@ queries = Queries.beside(__file__)
 OPERATION = "create_session"
 
 
-@dataclass(frozen=True, slots=True)
-class BeginSession:
+class BeginSession(msgspec.Struct, frozen=True):
     """`queue` is a callable: most sessions begin without a turn. `model`: where the template names none."""
 
     database: Database

@@ -1,4 +1,4 @@
-"""Holds a value to a variable's JSON Schema. The hot path: small, and with nothing to import.
+"""Holds a value to a variable's JSON Schema. The hot path: small, and with next to nothing to import.
 
 It checks what `input_schema` lets pass; a property of a value is held to one schema at most, so that the work is in
 proportion to the value.
@@ -9,16 +9,16 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 Schema = dict[str, Any]
 _REMARKS = frozenset(("type", "description", "title", "default", "examples", "format", "deprecated", "$comment"))
 _PATTERN_SECONDS = 0.2
 
 
-@dataclass(frozen=True, slots=True)
-class Misfit:
+class Misfit(msgspec.Struct, frozen=True):
     """`where`: within the value, empty for itself. `reason`: goes on after the value's name."""
 
     code: str
@@ -126,8 +126,6 @@ def _count(count: int, schema: Schema, what: str, said: str, where: str) -> Iter
 
 
 def _unique(value: list[Any]) -> bool:
-    import msgspec
-
     return len({msgspec.json.encode(item, order="deterministic") for item in value}) == len(value)
 
 
