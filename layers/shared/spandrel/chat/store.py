@@ -140,7 +140,7 @@ class TurnStore:
 
     def claim(self) -> tuple[str, Work | None]:
         """The outcome, and with `claimed` the work."""
-        [row] = self._run(queries.claim_turn, {"lease_seconds": self.lease_seconds})
+        [row] = self._run_alone(queries.claim_turn, {"lease_seconds": self.lease_seconds})
         if row["outcome"] != "claimed":
             return row["outcome"], None
         work = msgspec.json.decode(row["work"], type=Work)
@@ -175,7 +175,7 @@ class TurnStore:
             "calls": _json(calls),
             "summary": _json(summary) if summary else None,
         }
-        return bool(self._run(queries.complete_turn, parameters)[0]["completed"])
+        return bool(self._run_alone(queries.complete_turn, parameters)[0]["completed"])
 
     def end(self, status: str, code: str | None, message: str | None, partial: str | None, calls: list[Call]) -> bool:
         """Failed or cancelled. False as above."""
@@ -191,6 +191,11 @@ class TurnStore:
     def _run(self, query: bytes, parameters: dict[str, Any]) -> list[dict[str, Any]]:
         parameters |= {"turn_id": self.task.turn_id, "owner": self.owner}
         return self.database.run(query, parameters, user_id=self.task.user_id)
+
+    def _run_alone(self, query: bytes, parameters: dict[str, Any]) -> list[dict[str, Any]]:
+        """Runs what sets its scope itself."""
+        parameters |= {"user_id": self.task.user_id, "turn_id": self.task.turn_id, "owner": self.owner}
+        return self.database.run(query, parameters)
 
 
 def _messages(messages: list[NewMessage]) -> str:
