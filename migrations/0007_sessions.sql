@@ -57,7 +57,7 @@ CREATE TABLE agent_sessions (
     prompt_hash       text NOT NULL,
     knowledge         jsonb,             -- what a turn retrieves by; NULL: nothing
     -- The head: the branch that goes on, and its newest message.
-    branch_id         uuid NOT NULL,
+    branch_id         uuid NOT NULL,     -- its own id: the branch that it began with, which has no parent
     ordinal           integer NOT NULL DEFAULT 0,
     checkpoints       integer NOT NULL DEFAULT 0,  -- how many were made: the newest one's number
     turns             integer NOT NULL DEFAULT 0,
@@ -319,6 +319,7 @@ BEGIN
         END IF;
     END IF;
     s := jsonb_populate_record(NULL::agent_sessions, p_session);
+    s.branch_id := s.id;  -- what it begins on is known by that
     IF p_session ? 'title' THEN
         INSERT INTO conversations (id, user_id, title) VALUES (s.conversation_id, p_user_id, p_session ->> 'title');
     ELSE
@@ -394,39 +395,21 @@ CREATE FUNCTION told_message(m messages) RETURNS json
     LANGUAGE sql STABLE
     RETURN json_build_array(m.ordinal, m.role, m.content, m.tool_calls, m.tool_call_id, m.token_count);
 
--- What a turn of this branch goes on from: the newest summary of the line, and its messages after that.
-CREATE FUNCTION line_context(p_branch_id uuid, OUT summary json, OUT history json)
-    LANGUAGE plpgsql STABLE AS $$
-DECLARE
-    v_summary branch_summaries;
-BEGIN
-    -- A branch that begins at no other's message is a line by itself: found without the recursion, at half the price.
-    IF EXISTS (SELECT FROM branches WHERE id = p_branch_id AND parent_id IS NOT NULL) THEN
-        SELECT * INTO v_summary FROM line_summary(p_branch_id);
-        SELECT coalesce(json_agg(told_message(m) ORDER BY m.ordinal), '[]') INTO history
-        FROM line_messages(p_branch_id, coalesce(v_summary.ordinal, 0)) m;
-    ELSE
-        SELECT * INTO v_summary FROM branch_summaries WHERE branch_id = p_branch_id ORDER BY ordinal DESC LIMIT 1;
-        SELECT coalesce(json_agg(told_message(m) ORDER BY m.ordinal), '[]') INTO history
-        FROM messages m WHERE m.branch_id = p_branch_id AND m.ordinal > coalesce(v_summary.ordinal, 0);
-    END IF;
-    IF v_summary.ordinal IS NOT NULL THEN
-        summary := json_build_object('ordinal', v_summary.ordinal, 'content', v_summary.content);
-    END IF;
-END
-$$;
-
 -- Takes a turn for `p_owner` and gives what it is worked on with, as JSON text. `outcome`: claimed, or what `refuse_turn` says.
 --
--- This and `complete_turn` are what every turn does. They set their scope themselves, so that each is one message and no more.
+-- This and `complete_turn` are what every turn waits for. They set their scope themselves, so that each is one message and no more,
+-- and they assign what they call, which is cheaper than PERFORM: a plain expression needs no executor.
 -- The claim's commit waits for no disk. Were it lost with the server, the turn would be in line again and its worker told so.
 CREATE FUNCTION claim_turn(p_user_id text, p_turn_id uuid, p_owner uuid, p_lease_seconds integer) RETURNS TABLE (outcome text, work text)
     LANGUAGE plpgsql ROWS 1 AS $$
 DECLARE
     t turns;
     s agent_sessions;
-    v_summary json;
-    v_history json := '[]';
+    v_summary   branch_summaries;
+    v_history   json;
+    v_decisions jsonb := '{}';
+    v_tools     jsonb := '[]';
+    v_seq       bigint;
 BEGIN
     outcome := set_config('spandrel.user_id', p_user_id, true) || set_config('synchronous_commit', 'off', true);
     -- The session first, then its turns: the order of everything that touches both.
@@ -442,18 +425,30 @@ BEGIN
         RETURN NEXT;
         RETURN;
     END IF;
-    IF s.ordinal > 0 THEN
-        SELECT * INTO v_summary, v_history FROM line_context(s.branch_id);
+    IF s.branch_id = s.id THEN  -- the line that the session began with: there is nothing before it
+        SELECT * INTO v_summary FROM branch_summaries WHERE branch_id = s.id ORDER BY ordinal DESC LIMIT 1;
+        SELECT json_agg(told_message(m) ORDER BY m.ordinal) INTO v_history
+        FROM messages m WHERE m.branch_id = s.id AND m.ordinal > coalesce(v_summary.ordinal, 0);
+    ELSE
+        SELECT * INTO v_summary FROM line_summary(s.branch_id);
+        SELECT json_agg(told_message(m) ORDER BY m.ordinal) INTO v_history
+        FROM line_messages(s.branch_id, coalesce(v_summary.ordinal, 0)) m;
+    END IF;
+    IF t.waits > 0 THEN
+        v_decisions := turn_decisions(t.id);
+    END IF;
+    IF s.capabilities -> 'wanted' <> '[]' THEN
+        v_tools := matching_tools(ARRAY(SELECT jsonb_array_elements_text(s.capabilities -> 'wanted')));
     END IF;
     work := json_build_object(
         'number', t.number, 'kind', t.kind, 'input', t.input, 'attempt', t.attempt, 'model', s.model, 'config', s.config,
         'prompt', s.prompt, 'knowledge', s.knowledge, 'ordinal', s.ordinal, 'wanted', s.capabilities -> 'wanted',
-        'said', coalesce(t.said, '[]'), 'decisions', CASE WHEN t.waits > 0 THEN turn_decisions(t.id) ELSE '{}' END,
-        'tools', CASE WHEN s.capabilities -> 'wanted' = '[]' THEN '[]'
-                      ELSE matching_tools(ARRAY(SELECT jsonb_array_elements_text(s.capabilities -> 'wanted'))) END,
-        'summary', v_summary, 'history', v_history)::text;
-    PERFORM append_event(s.user_id, 'turn.started', 'turns/' || t.id,
-                         jsonb_build_object('session_id', s.id, 'number', t.number, 'attempt', t.attempt));
+        'said', coalesce(t.said, '[]'), 'decisions', v_decisions, 'tools', v_tools,
+        'summary', CASE WHEN v_summary.ordinal IS NOT NULL
+                        THEN json_build_object('ordinal', v_summary.ordinal, 'content', v_summary.content) END,
+        'history', coalesce(v_history, '[]'))::text;
+    v_seq := append_event(s.user_id, 'turn.started', 'turns/' || t.id,
+                          jsonb_build_object('session_id', s.id, 'number', t.number, 'attempt', t.attempt));
     outcome := 'claimed';
     RETURN NEXT;
 END
@@ -513,8 +508,9 @@ DECLARE
     s agent_sessions;
     v_count integer := jsonb_array_length(p_messages);
     v_cost  numeric;
+    v_scope text := set_config('spandrel.user_id', p_user_id, true);
+    v_seq   bigint;
 BEGIN
-    PERFORM set_config('spandrel.user_id', p_user_id, true);
     SELECT * INTO s FROM agent_sessions WHERE id = (SELECT session_id FROM turns WHERE id = p_turn_id) FOR NO KEY UPDATE;
     UPDATE turns SET status = 'completed', finished_at = now(), input = NULL, partial = NULL, said = NULL, lease_owner = NULL,
         lease_until = NULL, branch_id = s.branch_id, ordinal = s.ordinal
@@ -542,7 +538,7 @@ BEGIN
         DELETE FROM session_checkpoints c
         WHERE c.session_id = s.id AND c.name IS NULL AND c.number > 0 AND c.number <= s.checkpoints + 1 - s.keep_checkpoints;
     END IF;
-    PERFORM append_event(t.user_id, 'turn.completed', 'turns/' || t.id, jsonb_build_object('session_id', s.id, 'number', t.number,
+    v_seq := append_event(t.user_id, 'turn.completed', 'turns/' || t.id, jsonb_build_object('session_id', s.id, 'number', t.number,
         'checkpoint', s.checkpoints + 1, 'ordinal', s.ordinal + v_count));
     RETURN true;
 END
