@@ -67,10 +67,9 @@ CREATE TABLE agent_sessions (
     expires_at        timestamptz NOT NULL,
     created_at        timestamptz NOT NULL DEFAULT now(),
     updated_at        timestamptz NOT NULL DEFAULT now(),
-    UNIQUE (id, user_id),
+    UNIQUE (user_id, id),
     FOREIGN KEY (conversation_id, user_id) REFERENCES conversations (id, user_id) ON DELETE CASCADE
 ) WITH (fillfactor = 70);  -- room for the updates that every turn makes
-CREATE INDEX agent_sessions_by_user ON agent_sessions (user_id, id);
 CREATE INDEX agent_sessions_by_conversation ON agent_sessions (conversation_id, id);
 CREATE INDEX agent_sessions_idle ON agent_sessions (expires_at) WHERE status IN ('initializing', 'active', 'paused');
 
@@ -395,13 +394,14 @@ CREATE FUNCTION told_message(m messages) RETURNS json
     LANGUAGE sql STABLE
     RETURN json_build_array(m.ordinal, m.role, m.content, m.tool_calls, m.tool_call_id, m.token_count);
 
--- Takes a turn for `p_owner` and gives what it is worked on with, as JSON text. `outcome`: claimed, or what `refuse_turn` says.
+-- Takes a turn for `p_owner` and gives what it is worked on with, as JSON text: {outcome, work}. `outcome`: claimed, or what `refuse_turn`
+-- says; then there is no work. Its `connections`: who may see the answer while it is made.
 --
 -- This and `complete_turn` are what every turn waits for. They set their scope themselves, so that each is one message and no more,
 -- and they assign what they call, which is cheaper than PERFORM: a plain expression needs no executor.
 -- The claim's commit waits for no disk. Were it lost with the server, the turn would be in line again and its worker told so.
-CREATE FUNCTION claim_turn(p_user_id text, p_turn_id uuid, p_owner uuid, p_lease_seconds integer) RETURNS TABLE (outcome text, work text)
-    LANGUAGE plpgsql ROWS 1 AS $$
+CREATE FUNCTION claim_turn(p_user_id text, p_session_id uuid, p_turn_id uuid, p_owner uuid, p_lease_seconds integer) RETURNS text
+    LANGUAGE plpgsql AS $$
 DECLARE
     t turns;
     s agent_sessions;
@@ -409,21 +409,23 @@ DECLARE
     v_history   json;
     v_decisions jsonb := '{}';
     v_tools     jsonb := '[]';
+    v_live      text[];
+    v_work      text;
+    v_scope     text := set_config('spandrel.user_id', p_user_id, true);
+    v_commit    text := set_config('synchronous_commit', 'off', true);
     v_seq       bigint;
 BEGIN
-    outcome := set_config('spandrel.user_id', p_user_id, true) || set_config('synchronous_commit', 'off', true);
     -- The session first, then its turns: the order of everything that touches both.
-    SELECT * INTO s FROM agent_sessions WHERE id = (SELECT session_id FROM turns WHERE id = p_turn_id) FOR NO KEY UPDATE;
+    SELECT * INTO s FROM agent_sessions WHERE id = p_session_id FOR NO KEY UPDATE;
     UPDATE turns SET status = 'running', attempt = attempt + 1, lease_owner = p_owner, partial = NULL,
         lease_until = now() + make_interval(secs => p_lease_seconds), started_at = coalesce(started_at, now())
-    WHERE id = p_turn_id AND s.status = 'active' AND (status = 'queued' OR status = 'running' AND lease_until <= now())
+    WHERE id = p_turn_id AND session_id = s.id AND s.status = 'active'
+      AND (status = 'queued' OR status = 'running' AND lease_until <= now())
       AND NOT EXISTS (SELECT FROM turns e WHERE e.session_id = s.id AND e.number < turns.number AND e.finished_at IS NULL)
       AND NOT EXISTS (SELECT FROM exhausted_budgets(s.user_id, s.id))
     RETURNING * INTO t;
     IF NOT FOUND THEN
-        outcome := refuse_turn(p_turn_id, s);
-        RETURN NEXT;
-        RETURN;
+        RETURN json_build_object('outcome', refuse_turn(p_turn_id, s));
     END IF;
     IF s.branch_id = s.id THEN  -- the line that the session began with: there is nothing before it
         SELECT * INTO v_summary FROM branch_summaries WHERE branch_id = s.id ORDER BY ordinal DESC LIMIT 1;
@@ -440,17 +442,17 @@ BEGIN
     IF s.capabilities -> 'wanted' <> '[]' THEN
         v_tools := matching_tools(ARRAY(SELECT jsonb_array_elements_text(s.capabilities -> 'wanted')));
     END IF;
-    work := json_build_object(
+    v_live := live_connections(s.user_id);
+    v_work := json_build_object('outcome', 'claimed', 'work', json_build_object(
         'number', t.number, 'kind', t.kind, 'input', t.input, 'attempt', t.attempt, 'model', s.model, 'config', s.config,
         'prompt', s.prompt, 'knowledge', s.knowledge, 'ordinal', s.ordinal, 'wanted', s.capabilities -> 'wanted',
         'said', coalesce(t.said, '[]'), 'decisions', v_decisions, 'tools', v_tools,
         'summary', CASE WHEN v_summary.ordinal IS NOT NULL
                         THEN json_build_object('ordinal', v_summary.ordinal, 'content', v_summary.content) END,
-        'history', coalesce(v_history, '[]'))::text;
+        'connections', v_live, 'history', coalesce(v_history, '[]')));
     v_seq := append_event(s.user_id, 'turn.started', 'turns/' || t.id,
                           jsonb_build_object('session_id', s.id, 'number', t.number, 'attempt', t.attempt));
-    outcome := 'claimed';
-    RETURN NEXT;
+    RETURN v_work;
 END
 $$;
 
@@ -463,7 +465,7 @@ DECLARE
     t turns;
     v_budgets jsonb;
 BEGIN
-    SELECT * INTO t FROM turns WHERE id = p_turn_id FOR UPDATE;
+    SELECT * INTO t FROM turns WHERE id = p_turn_id AND session_id = s.id FOR UPDATE;
     IF t.id IS NULL OR t.status NOT IN ('queued', 'running') OR s.status NOT IN ('active', 'paused') THEN
         RETURN 'done';
     ELSIF s.status = 'paused' THEN
@@ -500,7 +502,7 @@ $$;
 -- Writes a finished turn: its messages, a checkpoint, what it cost, events. Once, whoever asks how often: false where the turn is
 -- no longer `p_owner`'s. `p_calls`: a line a model call. `p_summary`: what stands for the messages up to its ordinal from now on.
 CREATE FUNCTION complete_turn(
-    p_user_id text, p_turn_id uuid, p_owner uuid, p_messages jsonb, p_calls jsonb, p_summary jsonb
+    p_user_id text, p_session_id uuid, p_turn_id uuid, p_owner uuid, p_messages jsonb, p_calls jsonb, p_summary jsonb
 ) RETURNS boolean
     LANGUAGE plpgsql AS $$
 DECLARE
@@ -511,10 +513,10 @@ DECLARE
     v_scope text := set_config('spandrel.user_id', p_user_id, true);
     v_seq   bigint;
 BEGIN
-    SELECT * INTO s FROM agent_sessions WHERE id = (SELECT session_id FROM turns WHERE id = p_turn_id) FOR NO KEY UPDATE;
+    SELECT * INTO s FROM agent_sessions WHERE id = p_session_id FOR NO KEY UPDATE;
     UPDATE turns SET status = 'completed', finished_at = now(), input = NULL, partial = NULL, said = NULL, lease_owner = NULL,
         lease_until = NULL, branch_id = s.branch_id, ordinal = s.ordinal
-    WHERE id = p_turn_id AND lease_owner = p_owner AND status = 'running' RETURNING * INTO t;
+    WHERE id = p_turn_id AND session_id = s.id AND lease_owner = p_owner AND status = 'running' RETURNING * INTO t;
     IF NOT FOUND THEN
         RETURN false;
     END IF;

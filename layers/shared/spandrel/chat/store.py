@@ -90,6 +90,16 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     connections: list[str] = []
 
 
+class Claim(msgspec.Struct, frozen=True):
+    """What became of a claim; the work where it is ours."""
+
+    outcome: str
+    work: Work | None = None
+
+
+_CLAIM = msgspec.json.Decoder(Claim)
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """One model call, as the ledger takes it. `cost` in US dollars."""
@@ -141,10 +151,8 @@ class TurnStore:
     def claim(self) -> tuple[str, Work | None]:
         """The outcome, and with `claimed` the work."""
         [row] = self._run_alone(queries.claim_turn, {"lease_seconds": self.lease_seconds})
-        if row["outcome"] != "claimed":
-            return row["outcome"], None
-        work = msgspec.json.decode(row["work"], type=Work)
-        return "claimed", msgspec.structs.replace(work, connections=row["connections"])
+        claim = _CLAIM.decode(row["claim"])
+        return claim.outcome, claim.work
 
     def save(self, partial: str) -> Saved | None:
         """None: the turn is no longer this worker's."""
@@ -194,7 +202,8 @@ class TurnStore:
 
     def _run_alone(self, query: bytes, parameters: dict[str, Any]) -> list[dict[str, Any]]:
         """Runs what sets its scope itself."""
-        parameters |= {"user_id": self.task.user_id, "turn_id": self.task.turn_id, "owner": self.owner}
+        task = self.task
+        parameters |= {"user_id": task.user_id, "session_id": task.session_id, "turn_id": task.turn_id, "owner": self.owner}
         return self.database.run(query, parameters)
 
 
