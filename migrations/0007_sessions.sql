@@ -2,6 +2,18 @@
 -- Sessions: a template brought to life. Conversations group them; turns are worked on by leases; messages lie on branches,
 -- and a checkpoint is a place on one, so it costs the same however long the history is.
 
+-- Domains rather than CHECKs, for what every turn writes: see usage.
+CREATE DOMAIN session_status AS text
+    CHECK (VALUE IN ('initializing', 'active', 'paused', 'completed', 'failed', 'cancelled', 'expired'));
+CREATE DOMAIN idle_limit AS integer CHECK (VALUE BETWEEN 60 AND 31536000);  -- seconds
+CREATE DOMAIN checkpoint_limit AS integer CHECK (VALUE BETWEEN 1 AND 10000);
+CREATE DOMAIN checkpoint_name AS text CHECK (length(VALUE) BETWEEN 1 AND 200);
+CREATE DOMAIN turn_kind AS text CHECK (VALUE IN ('message', 'auto'));
+CREATE DOMAIN turn_status AS text CHECK (VALUE IN ('queued', 'running', 'waiting', 'completed', 'failed', 'cancelled'));
+CREATE DOMAIN client_id AS text CHECK (length(VALUE) BETWEEN 1 AND 255);
+CREATE DOMAIN message_ordinal AS integer CHECK (VALUE > 0);
+CREATE DOMAIN message_role AS text CHECK (VALUE IN ('user', 'assistant', 'tool'));
+
 CREATE TABLE conversations (
     id               uuid PRIMARY KEY DEFAULT uuidv7(),
     user_id          text NOT NULL,
@@ -33,8 +45,7 @@ CREATE TABLE agent_sessions (
     parent_session_id uuid,              -- the one that it was forked from
     template_id       uuid NOT NULL,
     template_version  integer NOT NULL,
-    status            text NOT NULL CHECK (status IN
-                      ('initializing', 'active', 'paused', 'completed', 'failed', 'cancelled', 'expired')),
+    status            session_status NOT NULL,
     status_reason     text,
     model             text NOT NULL,
     config            jsonb NOT NULL,
@@ -46,20 +57,19 @@ CREATE TABLE agent_sessions (
     prompt_hash       text NOT NULL,
     knowledge         jsonb,             -- what a turn retrieves by; NULL: nothing
     -- The head: the branch that goes on, and its newest message.
-    branch_id         uuid NOT NULL,
+    branch_id         uuid NOT NULL,     -- its own id: the branch that it began with, which has no parent
     ordinal           integer NOT NULL DEFAULT 0,
     checkpoints       integer NOT NULL DEFAULT 0,  -- how many were made: the newest one's number
     turns             integer NOT NULL DEFAULT 0,
     cost              numeric(20, 10) NOT NULL DEFAULT 0,
-    idle_seconds      integer NOT NULL CHECK (idle_seconds BETWEEN 60 AND 31536000),
-    keep_checkpoints  integer CHECK (keep_checkpoints BETWEEN 1 AND 10000),  -- unnamed ones; NULL: all
+    idle_seconds      idle_limit NOT NULL,
+    keep_checkpoints  checkpoint_limit,  -- unnamed ones; NULL: all
     expires_at        timestamptz NOT NULL,
     created_at        timestamptz NOT NULL DEFAULT now(),
     updated_at        timestamptz NOT NULL DEFAULT now(),
-    UNIQUE (id, user_id),
+    UNIQUE (user_id, id),
     FOREIGN KEY (conversation_id, user_id) REFERENCES conversations (id, user_id) ON DELETE CASCADE
 ) WITH (fillfactor = 70);  -- room for the updates that every turn makes
-CREATE INDEX agent_sessions_by_user ON agent_sessions (user_id, id);
 CREATE INDEX agent_sessions_by_conversation ON agent_sessions (conversation_id, id);
 CREATE INDEX agent_sessions_idle ON agent_sessions (expires_at) WHERE status IN ('initializing', 'active', 'paused');
 
@@ -89,12 +99,12 @@ CREATE INDEX branches_by_parent ON branches (parent_id) WHERE parent_id IS NOT N
 
 CREATE TABLE messages (
     branch_id    uuid NOT NULL,
-    ordinal      integer NOT NULL CHECK (ordinal > 0),
+    ordinal      message_ordinal NOT NULL,
     token_count  integer NOT NULL,
     created_at   timestamptz NOT NULL DEFAULT now(),
     turn_id      uuid NOT NULL,
     user_id      text NOT NULL,
-    role         text NOT NULL CHECK (role IN ('user', 'assistant', 'tool')),
+    role         message_role NOT NULL,
     content      text NOT NULL,
     tool_calls   jsonb,  -- of the assistant: what it asked for
     tool_call_id text,   -- of a tool: what it answers
@@ -119,10 +129,9 @@ CREATE TABLE session_checkpoints (
     branch_id  uuid NOT NULL,
     turn_id    uuid,
     user_id    text NOT NULL,
-    name       text CHECK (length(name) BETWEEN 1 AND 200),
+    name       checkpoint_name,
     created_at timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (session_id, number),
-    FOREIGN KEY (session_id, user_id) REFERENCES agent_sessions (id, user_id) ON DELETE CASCADE
+    PRIMARY KEY (session_id, number)
 );
 
 -- `input` is what the user wrote, kept here until it stands on the branch as a message; `partial` the answer so far; `said` the
@@ -133,10 +142,9 @@ CREATE TABLE turns (
     user_id           text NOT NULL,
     session_id        uuid NOT NULL,
     number            integer NOT NULL,
-    kind              text NOT NULL CHECK (kind IN ('message', 'auto')),
-    status            text NOT NULL DEFAULT 'queued' CHECK (status IN
-                      ('queued', 'running', 'waiting', 'completed', 'failed', 'cancelled')),
-    client_message_id text CHECK (length(client_message_id) BETWEEN 1 AND 255),
+    kind              turn_kind NOT NULL,
+    status            turn_status NOT NULL DEFAULT 'queued',
+    client_message_id client_id,
     input             text,
     partial           text,
     said              jsonb,
@@ -151,12 +159,13 @@ CREATE TABLE turns (
     lease_until       timestamptz,
     queued_at         timestamptz NOT NULL DEFAULT now(),
     started_at        timestamptz,
-    finished_at       timestamptz,
+    finished_at       timestamptz,       -- NULL: it is queued, running or waiting
     UNIQUE (session_id, number),
     UNIQUE (session_id, client_message_id),
     FOREIGN KEY (session_id, user_id) REFERENCES agent_sessions (id, user_id) ON DELETE CASCADE
 );
-CREATE INDEX turns_unfinished ON turns (session_id, number) WHERE status IN ('queued', 'running', 'waiting');
+-- By `finished_at` and not by status, so that a claim touches no index.
+CREATE INDEX turns_unfinished ON turns (session_id, number) WHERE finished_at IS NULL;
 
 CALL protect_user_table('conversations');
 CALL protect_user_table('agent_sessions');
@@ -178,6 +187,16 @@ BEGIN
 END
 $$;
 CREATE TRIGGER branches_messages AFTER DELETE ON branches FOR EACH ROW EXECUTE FUNCTION delete_branch_messages();
+
+-- Checkpoints go with their session, likewise: whoever writes one holds the session's row.
+CREATE FUNCTION delete_session_checkpoints() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    DELETE FROM session_checkpoints WHERE session_id = old.id;
+    RETURN old;
+END
+$$;
+CREATE TRIGGER agent_sessions_checkpoints AFTER DELETE ON agent_sessions
+    FOR EACH ROW EXECUTE FUNCTION delete_session_checkpoints();
 
 -- Status ---------------------------------------------------------------------------------------------------------------
 
@@ -301,6 +320,7 @@ BEGIN
         END IF;
     END IF;
     s := jsonb_populate_record(NULL::agent_sessions, p_session);
+    s.branch_id := s.id;  -- what it begins on is known by that
     IF p_session ? 'title' THEN
         INSERT INTO conversations (id, user_id, title) VALUES (s.conversation_id, p_user_id, p_session ->> 'title');
     ELSE
@@ -371,67 +391,103 @@ BEGIN
 END
 $$;
 
--- Takes a turn for `p_owner` and gives what it is worked on with, as JSON text. `outcome`: claimed; done (nothing is left to do);
--- busy (another worker holds it, or an earlier turn of the session is not finished); paused (it waits with its session); waiting (an
--- earlier turn waits for a person's word, and is sent on with those behind it); budget
--- (it failed: a budget is used up).
+-- A message as a turn's worker takes it.
+CREATE FUNCTION told_message(m messages) RETURNS json
+    LANGUAGE sql STABLE
+    RETURN json_build_array(m.ordinal, m.role, m.content, m.tool_calls, m.tool_call_id, m.token_count);
+
+-- Takes a turn for `p_owner` and gives what it is worked on with, as JSON text: {outcome, work}. `outcome`: claimed, or what `refuse_turn`
+-- says; then there is no work. Its `connections`: who may see the answer while it is made.
 --
+-- This and `complete_turn` are what every turn waits for. They set their scope themselves, so that each is one message and no more,
+-- and they assign what they call, which is cheaper than PERFORM: a plain expression needs no executor.
 -- The claim's commit waits for no disk. Were it lost with the server, the turn would be in line again and its worker told so.
-CREATE FUNCTION claim_turn(p_turn_id uuid, p_owner uuid, p_lease_seconds integer) RETURNS TABLE (outcome text, work text)
-    LANGUAGE plpgsql ROWS 1 AS $$
+CREATE FUNCTION claim_turn(p_user_id text, p_session_id uuid, p_turn_id uuid, p_owner uuid, p_lease_seconds integer) RETURNS text
+    LANGUAGE plpgsql AS $$
 DECLARE
     t turns;
     s agent_sessions;
-    v_budgets jsonb;
-    v_summary branch_summaries;
+    v_summary   branch_summaries;
+    v_history   json;
+    v_decisions jsonb := '{}';
+    v_tools     jsonb := '[]';
+    v_live      text[];
+    v_work      text;
+    v_scope     text := set_config('spandrel.user_id', p_user_id, true);
+    v_commit    text := set_config('synchronous_commit', 'off', true);
+    v_seq       bigint;
 BEGIN
-    PERFORM set_config('synchronous_commit', 'off', true);
     -- The session first, then its turns: the order of everything that touches both.
-    SELECT * INTO s FROM agent_sessions WHERE id = (SELECT session_id FROM turns WHERE id = p_turn_id) FOR NO KEY UPDATE;
-    SELECT * INTO t FROM turns WHERE id = p_turn_id FOR UPDATE;
-    outcome := CASE
-        WHEN t.id IS NULL OR t.status NOT IN ('queued', 'running') OR s.status NOT IN ('active', 'paused') THEN 'done'
-        WHEN s.status = 'paused' THEN 'paused'
-        WHEN t.status = 'running' AND t.lease_until > now() THEN 'busy'
-        WHEN EXISTS (SELECT FROM turns e WHERE e.session_id = t.session_id AND e.number < t.number
-                     AND e.status = 'waiting') THEN 'waiting'
-        WHEN EXISTS (SELECT FROM turns e WHERE e.session_id = t.session_id AND e.number < t.number
-                     AND e.status IN ('queued', 'running')) THEN 'busy'
-        ELSE 'claimed' END;
-    IF outcome <> 'claimed' THEN
-        RETURN NEXT;
-        RETURN;
-    END IF;
-    SELECT jsonb_agg(to_jsonb(b)) INTO v_budgets FROM exhausted_budgets(s.user_id, s.id) b;
-    IF v_budgets IS NOT NULL THEN
-        UPDATE turns SET status = 'failed', finished_at = now(), error_code = 'budget_exceeded',
-            error_message = 'A budget is used up. Raise it, or wait for its next period, and retry the turn.' WHERE id = t.id;
-        PERFORM append_event(s.user_id, 'turn.failed', 'turns/' || t.id,
-            jsonb_build_object('session_id', s.id, 'number', t.number, 'code', 'budget_exceeded', 'budgets', v_budgets));
-        outcome := 'budget';
-        RETURN NEXT;
-        RETURN;
-    END IF;
-    UPDATE turns SET status = 'running', attempt = turns.attempt + 1, lease_owner = p_owner, partial = NULL,
+    SELECT * INTO s FROM agent_sessions WHERE id = p_session_id FOR NO KEY UPDATE;
+    UPDATE turns SET status = 'running', attempt = attempt + 1, lease_owner = p_owner, partial = NULL,
         lease_until = now() + make_interval(secs => p_lease_seconds), started_at = coalesce(started_at, now())
-    WHERE id = t.id RETURNING * INTO t;
-    IF s.ordinal > 0 THEN
-        SELECT * INTO v_summary FROM line_summary(s.branch_id);
+    WHERE id = p_turn_id AND session_id = s.id AND s.status = 'active'
+      AND (status = 'queued' OR status = 'running' AND lease_until <= now())
+      AND NOT EXISTS (SELECT FROM turns e WHERE e.session_id = s.id AND e.number < turns.number AND e.finished_at IS NULL)
+      AND NOT EXISTS (SELECT FROM exhausted_budgets(s.user_id, s.id))
+    RETURNING * INTO t;
+    IF NOT FOUND THEN
+        RETURN json_build_object('outcome', refuse_turn(p_turn_id, s));
     END IF;
-    work := json_build_object(
+    IF s.branch_id = s.id THEN  -- the line that the session began with: there is nothing before it
+        SELECT * INTO v_summary FROM branch_summaries WHERE branch_id = s.id ORDER BY ordinal DESC LIMIT 1;
+        SELECT json_agg(told_message(m) ORDER BY m.ordinal) INTO v_history
+        FROM messages m WHERE m.branch_id = s.id AND m.ordinal > coalesce(v_summary.ordinal, 0);
+    ELSE
+        SELECT * INTO v_summary FROM line_summary(s.branch_id);
+        SELECT json_agg(told_message(m) ORDER BY m.ordinal) INTO v_history
+        FROM line_messages(s.branch_id, coalesce(v_summary.ordinal, 0)) m;
+    END IF;
+    IF t.waits > 0 THEN
+        v_decisions := turn_decisions(t.id);
+    END IF;
+    IF s.capabilities -> 'wanted' <> '[]' THEN
+        v_tools := matching_tools(ARRAY(SELECT jsonb_array_elements_text(s.capabilities -> 'wanted')));
+    END IF;
+    v_live := live_connections(s.user_id);
+    v_work := json_build_object('outcome', 'claimed', 'work', json_build_object(
         'number', t.number, 'kind', t.kind, 'input', t.input, 'attempt', t.attempt, 'model', s.model, 'config', s.config,
         'prompt', s.prompt, 'knowledge', s.knowledge, 'ordinal', s.ordinal, 'wanted', s.capabilities -> 'wanted',
-        'said', coalesce(t.said, '[]'), 'decisions', CASE WHEN t.waits > 0 THEN turn_decisions(t.id) ELSE '{}' END,
+        'said', coalesce(t.said, '[]'), 'decisions', v_decisions, 'tools', v_tools,
         'summary', CASE WHEN v_summary.ordinal IS NOT NULL
                         THEN json_build_object('ordinal', v_summary.ordinal, 'content', v_summary.content) END,
-        'tools', CASE WHEN s.capabilities -> 'wanted' = '[]' THEN '[]'
-                      ELSE matching_tools(ARRAY(SELECT jsonb_array_elements_text(s.capabilities -> 'wanted'))) END,
-        'history', (SELECT coalesce(json_agg(json_build_array(m.ordinal, m.role, m.content, m.tool_calls, m.tool_call_id, m.token_count)
-                                             ORDER BY m.ordinal), '[]')
-                    FROM line_messages(s.branch_id, coalesce(v_summary.ordinal, 0)) m))::text;
-    PERFORM append_event(s.user_id, 'turn.started', 'turns/' || t.id,
-                         jsonb_build_object('session_id', s.id, 'number', t.number, 'attempt', t.attempt));
-    RETURN NEXT;
+        'connections', v_live, 'history', coalesce(v_history, '[]')));
+    v_seq := append_event(s.user_id, 'turn.started', 'turns/' || t.id,
+                          jsonb_build_object('session_id', s.id, 'number', t.number, 'attempt', t.attempt));
+    RETURN v_work;
+END
+$$;
+
+-- Why a turn of session `s`, whose row is locked, cannot be claimed: done (nothing is left to do); busy (another worker holds it, or an
+-- earlier turn of the session is not finished); paused (it waits with its session); waiting (an earlier turn waits for a
+-- person's word, and is sent on with those behind it); budget (it failed: a budget is used up).
+CREATE FUNCTION refuse_turn(p_turn_id uuid, s agent_sessions) RETURNS text
+    LANGUAGE plpgsql AS $$
+DECLARE
+    t turns;
+    v_budgets jsonb;
+BEGIN
+    SELECT * INTO t FROM turns WHERE id = p_turn_id AND session_id = s.id FOR UPDATE;
+    IF t.id IS NULL OR t.status NOT IN ('queued', 'running') OR s.status NOT IN ('active', 'paused') THEN
+        RETURN 'done';
+    ELSIF s.status = 'paused' THEN
+        RETURN 'paused';
+    ELSIF t.status = 'running' AND t.lease_until > now() THEN
+        RETURN 'busy';
+    ELSIF EXISTS (SELECT FROM turns WHERE session_id = s.id AND number < t.number AND status = 'waiting') THEN
+        RETURN 'waiting';
+    ELSIF EXISTS (SELECT FROM turns WHERE session_id = s.id AND number < t.number AND finished_at IS NULL) THEN
+        RETURN 'busy';
+    END IF;
+    SELECT jsonb_agg(to_jsonb(b)) INTO v_budgets FROM exhausted_budgets(s.user_id, s.id) b;
+    IF v_budgets IS NULL THEN
+        RETURN 'busy';  -- what stood against it has just gone: come back
+    END IF;
+    UPDATE turns SET status = 'failed', finished_at = now(), error_code = 'budget_exceeded',
+        error_message = 'A budget is used up. Raise it, or wait for its next period, and retry the turn.' WHERE id = t.id;
+    PERFORM append_event(s.user_id, 'turn.failed', 'turns/' || t.id,
+        jsonb_build_object('session_id', s.id, 'number', t.number, 'code', 'budget_exceeded', 'budgets', v_budgets));
+    RETURN 'budget';
 END
 $$;
 
@@ -447,19 +503,22 @@ $$;
 
 -- Writes a finished turn: its messages, a checkpoint, what it cost, events. Once, whoever asks how often: false where the turn is
 -- no longer `p_owner`'s. `p_calls`: a line a model call. `p_summary`: what stands for the messages up to its ordinal from now on.
-CREATE FUNCTION complete_turn(p_turn_id uuid, p_owner uuid, p_messages jsonb, p_calls jsonb, p_summary jsonb) RETURNS boolean
+CREATE FUNCTION complete_turn(
+    p_user_id text, p_session_id uuid, p_turn_id uuid, p_owner uuid, p_messages jsonb, p_calls jsonb, p_summary jsonb
+) RETURNS boolean
     LANGUAGE plpgsql AS $$
 DECLARE
     t turns;
     s agent_sessions;
     v_count integer := jsonb_array_length(p_messages);
     v_cost  numeric;
+    v_scope text := set_config('spandrel.user_id', p_user_id, true);
+    v_seq   bigint;
 BEGIN
-    SELECT * INTO t FROM turns WHERE id = p_turn_id;
-    SELECT * INTO s FROM agent_sessions WHERE id = t.session_id FOR NO KEY UPDATE;
+    SELECT * INTO s FROM agent_sessions WHERE id = p_session_id FOR NO KEY UPDATE;
     UPDATE turns SET status = 'completed', finished_at = now(), input = NULL, partial = NULL, said = NULL, lease_owner = NULL,
         lease_until = NULL, branch_id = s.branch_id, ordinal = s.ordinal
-    WHERE id = p_turn_id AND lease_owner = p_owner AND status = 'running';
+    WHERE id = p_turn_id AND session_id = s.id AND lease_owner = p_owner AND status = 'running' RETURNING * INTO t;
     IF NOT FOUND THEN
         RETURN false;
     END IF;
@@ -483,7 +542,7 @@ BEGIN
         DELETE FROM session_checkpoints c
         WHERE c.session_id = s.id AND c.name IS NULL AND c.number > 0 AND c.number <= s.checkpoints + 1 - s.keep_checkpoints;
     END IF;
-    PERFORM append_event(t.user_id, 'turn.completed', 'turns/' || t.id, jsonb_build_object('session_id', s.id, 'number', t.number,
+    v_seq := append_event(t.user_id, 'turn.completed', 'turns/' || t.id, jsonb_build_object('session_id', s.id, 'number', t.number,
         'checkpoint', s.checkpoints + 1, 'ordinal', s.ordinal + v_count));
     RETURN true;
 END
@@ -493,15 +552,21 @@ $$;
 CREATE FUNCTION charge_calls(p_turn turns, p_calls jsonb) RETURNS numeric
     LANGUAGE plpgsql AS $$
 DECLARE
-    c record;
-    v_sum numeric := 0;
+    v_sum numeric;
 BEGIN
-    FOR c IN SELECT * FROM jsonb_to_recordset(p_calls) AS r (purpose text, model text, price_version text, input_tokens bigint,
-                                                            cached_tokens bigint, output_tokens bigint, cost numeric) LOOP
-        PERFORM record_usage(p_turn.user_id, p_turn.session_id, p_turn.id, c.purpose, c.model, c.price_version, c.input_tokens,
-                             c.cached_tokens, c.output_tokens, c.cost);
-        v_sum := v_sum + c.cost;
-    END LOOP;
+    WITH lines AS (
+        INSERT INTO usage_ledger (user_id, session_id, turn_id, purpose, model, price_version, input_tokens, cached_tokens, output_tokens,
+                                  cost)
+        SELECT p_turn.user_id, p_turn.session_id, p_turn.id, r.*
+        FROM jsonb_to_recordset(p_calls) AS r (purpose text, model text, price_version text, input_tokens bigint,
+                                               cached_tokens bigint, output_tokens bigint, cost numeric)
+        RETURNING cost
+    )
+    SELECT coalesce(sum(cost), 0) INTO v_sum FROM lines;
+    IF v_sum > 0 THEN
+        PERFORM count_cost(p_turn.user_id, p_turn.session_id, p_turn.id, r.cost)
+        FROM jsonb_to_recordset(p_calls) AS r (cost numeric(20, 10));  -- as the ledger has it
+    END IF;
     RETURN v_sum;
 END
 $$;

@@ -49,17 +49,22 @@ CREATE TRIGGER connections_counted AFTER INSERT OR DELETE ON connections
 CREATE OR REPLACE FUNCTION append_event(p_user_id text, p_type text, p_subject text, p_data jsonb) RETURNS bigint
     LANGUAGE plpgsql AS $$
 DECLARE
+    v_knowledge  integer := (p_type IN ('document.ready', 'document.deleting', 'document.deleted', 'collection.deleted'))::integer;
+    v_capability integer := (p_type LIKE 'integration.%' OR p_type LIKE 'tool.%')::integer;
     c event_counters;
 BEGIN
-    INSERT INTO event_counters AS e (user_id, seq, knowledge_epoch, capability_epoch)
-    VALUES (p_user_id, 1,
-            (p_type IN ('document.ready', 'document.deleting', 'document.deleted', 'collection.deleted'))::integer,
-            (p_type LIKE 'integration.%' OR p_type LIKE 'tool.%')::integer)
-    ON CONFLICT (user_id) DO UPDATE SET
-        seq = e.seq + 1,
-        knowledge_epoch = e.knowledge_epoch + excluded.knowledge_epoch,
-        capability_epoch = e.capability_epoch + excluded.capability_epoch
-    RETURNING * INTO c;
+    UPDATE event_counters SET seq = seq + 1, knowledge_epoch = knowledge_epoch + v_knowledge,
+        capability_epoch = capability_epoch + v_capability
+    WHERE user_id = p_user_id RETURNING * INTO c;
+    IF NOT FOUND THEN  -- the user's first event, or another's at this very moment
+        INSERT INTO event_counters AS e (user_id, seq, knowledge_epoch, capability_epoch)
+        VALUES (p_user_id, 1, v_knowledge, v_capability)
+        ON CONFLICT (user_id) DO UPDATE SET
+            seq = e.seq + 1,
+            knowledge_epoch = e.knowledge_epoch + excluded.knowledge_epoch,
+            capability_epoch = e.capability_epoch + excluded.capability_epoch
+        RETURNING * INTO c;
+    END IF;
     INSERT INTO events (user_id, seq, type, subject, data) VALUES (p_user_id, c.seq, p_type, p_subject, p_data);
     IF c.connections > 0 THEN
         RAISE NOTICE 'news' USING DETAIL = p_user_id;

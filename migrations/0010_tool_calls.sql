@@ -163,7 +163,8 @@ BEGIN
     RETURN NULL;
 END
 $$;
-CREATE TRIGGER turns_close_approvals AFTER UPDATE OF status ON turns
+-- Whatever ends says when: of `finished_at`, a claim does not ask for it.
+CREATE TRIGGER turns_close_approvals AFTER UPDATE OF finished_at ON turns
     FOR EACH ROW WHEN (old.status = 'waiting' AND new.status = 'cancelled') EXECUTE FUNCTION close_approvals();
 
 -- What sessions can do now -----------------------------------------------------------------------------------------------

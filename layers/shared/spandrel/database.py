@@ -65,7 +65,14 @@ class Database:
     def run(
         self, query: bytes, parameters: Parameters = None, *, user_id: str | None = None, into: type[Any] | None = None
     ) -> list[Any]:
-        """One statement in a transaction of its own, in one flight; its rows as dicts or as `into(**columns)`."""
+        """One statement in a transaction of its own, in one flight; its rows as dicts or as `into(**columns)`.
+
+        Without a `user_id`, for the system role and for functions that set the scope themselves, it goes alone: a
+        pipeline would send it, and its end, in messages of their own, and cost more than many a statement.
+        """
+        if user_id is None and self._schema_known:
+            with self._at_work() as connection:
+                return _cursor(connection, into).execute(query, parameters).fetchall()
         with self.transaction(user_id, block=False) as tx:
             result = tx.execute(query, parameters, into=into)
         return result.fetchall()
@@ -78,21 +85,27 @@ class Database:
         results after it closes takes one flight. Without a `block` the pipeline's own transaction does: for statements
         whose results are read afterwards only, two fewer.
         """
+        with self._at_work() as connection:
+            tx = Transaction(connection, block)
+            try:
+                tx.begin(user_id, check_schema=not self._schema_known)
+                yield tx
+                tx.commit()
+                self._schema_known = True
+            except BaseException:
+                tx.rollback()
+                raise
+
+    @contextmanager
+    def _at_work(self) -> Iterator[psycopg.Connection[Any]]:
+        """The connection, for one transaction: its faults are told in our words, its news afterwards."""
         connection = self._checkout()
         if self._heard is not None:
             self._heard.forget()
-        tx = Transaction(connection, block)
         try:
-            tx.begin(user_id, check_schema=not self._schema_known)
-            yield tx
-            tx.commit()
-            self._schema_known = True
+            yield connection
         except psycopg.Error as error:
-            tx.rollback()
             self._translate(error)
-        except BaseException:
-            tx.rollback()
-            raise
         finally:
             if connection.closed or connection.broken:
                 self.close()
@@ -170,8 +183,7 @@ class Transaction:
     ) -> psycopg.Cursor[Any]:
         if self._pipeline is None:
             self._enter_pipeline()
-        cursor: psycopg.Cursor[Any] = self._connection.cursor(row_factory=class_row(into) if into else dict_row)
-        return cursor.execute(query, parameters)
+        return _cursor(self._connection, into).execute(query, parameters)
 
     def copy(self, statement: bytes, rows: Iterable[Sequence[bytes | None]]) -> None:
         """Binary COPY of `rows`, whose fields are in their types' binary form (see `binary_copy`)."""
@@ -202,6 +214,10 @@ class Transaction:
         pipeline, self._pipeline = self._pipeline, None
         if pipeline is not None:
             pipeline.__exit__(None, None, None)
+
+
+def _cursor(connection: psycopg.Connection[Any], into: type[Any] | None) -> psycopg.Cursor[Any]:
+    return connection.cursor(row_factory=class_row(into) if into else dict_row)
 
 
 def _rollback() -> bytes:

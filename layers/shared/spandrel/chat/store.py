@@ -90,6 +90,16 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     connections: list[str] = []
 
 
+class Claim(msgspec.Struct, frozen=True):
+    """What became of a claim; the work where it is ours."""
+
+    outcome: str
+    work: Work | None = None
+
+
+_CLAIM = msgspec.json.Decoder(Claim)
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """One model call, as the ledger takes it. `cost` in US dollars."""
@@ -140,11 +150,9 @@ class TurnStore:
 
     def claim(self) -> tuple[str, Work | None]:
         """The outcome, and with `claimed` the work."""
-        [row] = self._run(queries.claim_turn, {"lease_seconds": self.lease_seconds})
-        if row["outcome"] != "claimed":
-            return row["outcome"], None
-        work = msgspec.json.decode(row["work"], type=Work)
-        return "claimed", msgspec.structs.replace(work, connections=row["connections"])
+        [row] = self._run_alone(queries.claim_turn, {"lease_seconds": self.lease_seconds})
+        claim = _CLAIM.decode(row["claim"])
+        return claim.outcome, claim.work
 
     def save(self, partial: str) -> Saved | None:
         """None: the turn is no longer this worker's."""
@@ -175,7 +183,7 @@ class TurnStore:
             "calls": _json(calls),
             "summary": _json(summary) if summary else None,
         }
-        return bool(self._run(queries.complete_turn, parameters)[0]["completed"])
+        return bool(self._run_alone(queries.complete_turn, parameters)[0]["completed"])
 
     def end(self, status: str, code: str | None, message: str | None, partial: str | None, calls: list[Call]) -> bool:
         """Failed or cancelled. False as above."""
@@ -191,6 +199,12 @@ class TurnStore:
     def _run(self, query: bytes, parameters: dict[str, Any]) -> list[dict[str, Any]]:
         parameters |= {"turn_id": self.task.turn_id, "owner": self.owner}
         return self.database.run(query, parameters, user_id=self.task.user_id)
+
+    def _run_alone(self, query: bytes, parameters: dict[str, Any]) -> list[dict[str, Any]]:
+        """Runs what sets its scope itself."""
+        task = self.task
+        parameters |= {"user_id": task.user_id, "session_id": task.session_id, "turn_id": task.turn_id, "owner": self.owner}
+        return self.database.run(query, parameters)
 
 
 def _messages(messages: list[NewMessage]) -> str:

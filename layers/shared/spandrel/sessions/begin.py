@@ -149,7 +149,6 @@ def _row(request: SessionRequest, prepared: Prepared, answer: SessionAnswer) -> 
         "status_reason": "variables_missing" if answer.missing else None,
         "model": answer.model,
         "config": prepared.context.compiled.structure.config,
-        "branch_id": uuid7(),
         "idle_seconds": request.idle_seconds,
         "keep_checkpoints": request.keep_checkpoints,
         "turn_id": answer.turn.id if answer.turn else None,
