@@ -105,7 +105,8 @@ CREATE TABLE chunk_embeddings (
 ALTER TABLE chunk_embeddings ALTER COLUMN embedding SET STORAGE EXTERNAL;
 
 -- Sign codes of the vectors. The key covers the code, so a tenant's codes lie together in the index and a search
--- of them is one index-only range scan. `in_graph` first: what the HNSW index does not hold yet is a prefix.
+-- of them is one index-only range scan. `in_graph` first: what the HNSW index does not hold yet is a prefix. A document's codes
+-- are found by the key too, given its collection: of what comes between there are few values, which a skip scan goes through.
 CREATE TABLE chunk_codes (
     collection_id uuid NOT NULL,
     space_id      smallint NOT NULL,
@@ -116,7 +117,6 @@ CREATE TABLE chunk_codes (
     code          "bit" NOT NULL,
     PRIMARY KEY (collection_id, space_id, in_graph, document_id, ordinal) INCLUDE (user_id, code)
 );
-CREATE INDEX chunk_codes_document ON chunk_codes (document_id);
 
 -- BM25, document side: saturated term frequencies with the length norm, terms hashed to 2^20. `number` is the chunk's in
 -- its collection's inverted index, NULL while that does not hold it.
@@ -235,25 +235,25 @@ REVOKE CREATE ON SCHEMA public FROM spandrel_system;
 CREATE FUNCTION remove_chunks(p_document_id uuid) RETURNS void
     LANGUAGE plpgsql AS $$
 DECLARE
-    v_terms   document_terms;
-    v_numbers integer[];
-    v_chunks  integer;
+    v_terms      document_terms;
+    v_numbers    integer[];
+    v_collection uuid;
+    v_chunks     integer;
 BEGIN
     IF NOT EXISTS (SELECT FROM chunks WHERE document_id = p_document_id)
        AND NOT EXISTS (SELECT FROM document_terms WHERE document_id = p_document_id) THEN
         RETURN;
     END IF;
     -- The collection before its documents' rows: the order in which fold_terms locks them too.
-    PERFORM FROM collections WHERE id = (SELECT collection_id FROM documents WHERE id = p_document_id)
-        FOR NO KEY UPDATE;
-    DELETE FROM chunk_codes WHERE document_id = p_document_id;
+    SELECT collection_id, chunk_count INTO v_collection, v_chunks FROM documents WHERE id = p_document_id;
+    PERFORM FROM collections WHERE id = v_collection FOR NO KEY UPDATE;
+    DELETE FROM chunk_codes WHERE collection_id = v_collection AND document_id = p_document_id;
     DELETE FROM chunk_embeddings WHERE document_id = p_document_id;
     WITH gone AS (
         DELETE FROM chunk_terms WHERE document_id = p_document_id RETURNING number
     )
     SELECT array_agg(number) INTO v_numbers FROM gone WHERE number IS NOT NULL;
     DELETE FROM chunks WHERE document_id = p_document_id;
-    SELECT chunk_count INTO v_chunks FROM documents WHERE id = p_document_id;
     DELETE FROM document_terms WHERE document_id = p_document_id RETURNING * INTO v_terms;
     IF v_numbers IS NOT NULL THEN
         INSERT INTO dead_postings (collection_id, user_id, terms, numbers)
@@ -264,8 +264,7 @@ BEGIN
         FROM (SELECT term, chunks FROM unnest(v_terms.terms, v_terms.counts) AS u (term, chunks) ORDER BY term) d
         WHERE t.collection_id = v_terms.collection_id AND t.term = d.term;
     END IF;
-    UPDATE collections SET chunk_count = chunk_count - v_chunks
-    WHERE id = (SELECT collection_id FROM documents WHERE id = p_document_id);
+    UPDATE collections SET chunk_count = chunk_count - v_chunks WHERE id = v_collection;
 END
 $$;
 

@@ -6,11 +6,14 @@ Several times as fast as a dumper a field, and it needs no type OIDs, which for 
 from __future__ import annotations
 
 import struct
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 
 HEADER = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
 TRAILER = b"\xff\xff"
-BLOCK_BYTES = 1 << 16
+BLOCK_BYTES = 1 << 15
+READY_BYTES = 1 << 23
+"""As much is put together before it can be sent."""
 TEXT_OID = 25
 
 int4 = struct.Struct(">i").pack
@@ -30,7 +33,7 @@ def text_array(items: Sequence[str]) -> bytes:
 
 
 def encode(rows: Iterable[Sequence[bytes | None]]) -> Iterator[bytes]:
-    """The whole COPY stream, in blocks of some 64 KiB: the server is at work while the rest is being put together."""
+    """The whole COPY stream, in blocks of some 32 KiB: the server is at work while the rest is being put together."""
     parts, size = [HEADER], 0
     for row in rows:
         parts.append(int2(len(row)))
@@ -45,3 +48,34 @@ def encode(rows: Iterable[Sequence[bytes | None]]) -> Iterator[bytes]:
             parts, size = [], 0
     parts.append(TRAILER)
     yield b"".join(parts)
+
+
+class Stream:
+    """The blocks of one COPY, any of them put together before they are asked for."""
+
+    def __init__(self, rows: Iterable[Sequence[bytes | None]]) -> None:
+        self._rest = encode(rows)
+        self._ready: deque[bytes] = deque()
+        self.ready_bytes = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        while self._ready or self.prepare():
+            block = self._ready.popleft()
+            self.ready_bytes -= len(block)
+            yield block
+
+    def prepare(self) -> bool:
+        """Puts the next block together; False where there is none."""
+        block = next(self._rest, None)
+        if block is None:
+            return False
+        self._ready.append(block)
+        self.ready_bytes += len(block)
+        return True
+
+
+def prepare(streams: Sequence[Stream]) -> bool:
+    """Puts one more block together of the first stream that has one. False: there is none, or enough of them wait."""
+    if sum(stream.ready_bytes for stream in streams) >= READY_BYTES:
+        return False
+    return any(stream.prepare() for stream in streams)

@@ -187,12 +187,20 @@ class Transaction:
 
     def copy(self, statement: bytes, rows: Iterable[Sequence[bytes | None]]) -> None:
         """Binary COPY of `rows`, whose fields are in their types' binary form (see `binary_copy`)."""
+        self.copy_all({statement: rows})
+
+    def copy_all(self, tables: Mapping[bytes, Iterable[Sequence[bytes | None]]]) -> None:
+        """Several COPYs in turn. While the server takes no more of one, what follows is put together."""
         # COPY is not allowed in a pipeline; the explicit BEGIN keeps the transaction open. The next statement enters it
         # again: a pipeline with nothing in it would cost a flight.
         self._exit_pipeline()
-        with self._connection.cursor().copy(statement) as copy:
-            for block in binary_copy.encode(rows):
-                copy.write(block)
+        streams = [binary_copy.Stream(rows) for rows in tables.values()]
+        for number, statement in enumerate(tables):
+            with self._connection.cursor().copy(statement) as copy:
+                for block in streams[number]:
+                    while not _writable(self._connection) and binary_copy.prepare(streams[number:]):
+                        pass
+                    copy.write(block)
 
     def commit(self) -> None:
         if self._block:
@@ -225,6 +233,12 @@ def _rollback() -> bytes:
     preparations among it. It looks only at statements that are new to it, hence the number.
     """
     return b"ROLLBACK -- %d" % next(_ROLLBACKS)
+
+
+def _writable(connection: psycopg.Connection[Any]) -> bool:
+    """Whether more can be sent at once."""
+    _, writable, _ = select.select([], [connection.fileno()], [], 0)
+    return bool(writable)
 
 
 def _dropped(connection: psycopg.Connection[Any]) -> bool:

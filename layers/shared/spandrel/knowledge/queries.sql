@@ -223,7 +223,8 @@ FROM documents d
 JOIN collections n ON n.id = d.collection_id AND n.deleted_at IS NULL
 CROSS JOIN LATERAL (SELECT count(*) AS number FROM chunks x WHERE x.document_id = d.id) c
 CROSS JOIN LATERAL (SELECT count(DISTINCT ordinal) AS number FROM chunk_embeddings x WHERE x.document_id = d.id) e
-CROSS JOIN LATERAL (SELECT count(DISTINCT ordinal) AS number FROM chunk_codes x WHERE x.document_id = d.id) k
+CROSS JOIN LATERAL (SELECT count(DISTINCT ordinal) AS number FROM chunk_codes x
+                    WHERE x.collection_id = d.collection_id AND x.document_id = d.id) k
 CROSS JOIN LATERAL (SELECT count(*) AS number FROM chunk_terms x WHERE x.document_id = d.id) t
 WHERE d.status = 'ready' AND d.updated_at < now() - interval '10 minutes'
   AND d.id > %(after)s AND (%(until)s::uuid IS NULL OR d.id <= %(until)s)

@@ -49,14 +49,19 @@ def _copy(tx: Transaction, claim: Claim, version: Version) -> None:
     document, collection, user = claim.document_id.bytes, claim.collection_id.bytes, claim.user_id.encode()
     space = int2(claim.space_id)
     ordinals = [int4(chunk.ordinal) for chunk in version.chunks]
-    tx.copy(queries.copy_chunks, _chunk_rows(document, user, collection, version.chunks))
-    tx.copy(
-        queries.copy_embeddings,
-        ((document, n, space, user, collection, v) for n, v in zip(ordinals, version.vectors, strict=True)),
-    )
-    tx.copy(
-        queries.copy_terms,
-        ((document, n, user, collection, w) for n, w in zip(ordinals, version.weighed.weights, strict=True)),
+    # The vectors first: the server is longest at work on them, and meanwhile the rest is put together.
+    tx.copy_all(
+        {
+            queries.copy_embeddings: (
+                (document, n, space, user, collection, vector)
+                for n, vector in zip(ordinals, version.vectors, strict=True)
+            ),
+            queries.copy_chunks: _chunk_rows(document, user, collection, version.chunks),
+            queries.copy_terms: (
+                (document, n, user, collection, terms)
+                for n, terms in zip(ordinals, version.weighed.weights, strict=True)
+            ),
+        }
     )
 
 
