@@ -92,7 +92,7 @@ $$;
 -- The exact scores of chunks named as above, of those that are still there.
 CREATE FUNCTION posting_scores(p_chunks bigint[], p_query sparsevec, p_collections uuid[], p_documents uuid[])
     RETURNS TABLE (document_id uuid, ordinal integer, score double precision)
-    LANGUAGE sql STABLE ROWS 100 SET enable_hashjoin = off AS $$
+    LANGUAGE sql STABLE ROWS 100 AS $$
     SELECT t.document_id, t.ordinal, -(t.terms <#> p_query)
     FROM (SELECT p_collections[chunk >> 32] AS collection_id, array_agg((chunk & 4294967295)::integer) AS numbers
           FROM unnest(p_chunks) AS chunk GROUP BY 1) named
@@ -101,14 +101,23 @@ CREATE FUNCTION posting_scores(p_chunks bigint[], p_query sparsevec, p_collectio
 $$;
 
 -- A common term's weights in hundredths, a byte a chunk up to number `p_last`; 255 where they are not listed. NULL: not common.
+-- Most such terms are listed in every full segment: read in one go, half the time of looking for each segment.
 CREATE FUNCTION common_weights(p_collection_id uuid, p_term integer, p_last integer) RETURNS bytea
-    LANGUAGE sql STABLE AS $$
-    SELECT string_agg(coalesce(c.weights, unknown), '' ORDER BY segment)
-    FROM decode(repeat('ff', 7680), 'hex') AS unknown, generate_series(0, p_last / 7680) AS segment
-    LEFT JOIN LATERAL (SELECT weights FROM common_postings c
-                       WHERE c.collection_id = p_collection_id AND c.term = p_term AND c.segment = segment.segment) c ON true
-    HAVING count(c.weights) > 0
+    LANGUAGE sql STABLE STRICT AS $$
+    SELECT CASE WHEN count(*) = p_last / 7680 THEN string_agg(weights, '' ORDER BY segment) || decode(repeat('ff', 7680), 'hex')
+                ELSE (SELECT string_agg(coalesce(c.weights, decode(repeat('ff', 7680), 'hex')), '' ORDER BY listed)
+                      FROM generate_series(0, p_last / 7680) AS listed
+                      LEFT JOIN LATERAL (SELECT weights FROM common_postings c
+                                         WHERE c.collection_id = p_collection_id AND c.term = p_term AND c.segment = listed) c ON true)
+           END
+    FROM common_postings WHERE collection_id = p_collection_id AND term = p_term
+    HAVING count(*) > 0
 $$;
+
+-- The number of a chunk, named as above, of the collection at `p_place`; NULL: of another.
+CREATE FUNCTION chunk_number(p_chunk bigint, p_place bigint) RETURNS integer
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN p_chunk >> 32 = p_place THEN (p_chunk & 4294967295)::integer END;
 
 -- What a chunk weighs a common term at least, in hundredths: 0 where that is not known.
 CREATE FUNCTION least_weight(p_weights bytea, p_number integer) RETURNS integer
@@ -127,13 +136,11 @@ CREATE FUNCTION matching_inverted(
     p_terms integer[], p_counts bigint[], p_idfs double precision[], p_bounds double precision[], p_query sparsevec,
     p_collections uuid[], p_documents uuid[], p_depth integer
 ) RETURNS TABLE (document_id uuid, ordinal integer, score double precision)
-    LANGUAGE plpgsql STABLE ROWS 50 SET enable_hashjoin = on AS $$
+    LANGUAGE plpgsql STABLE ROWS 50 AS $$
 #variable_conflict use_column
 DECLARE
     c_slack  constant double precision := 0.001;  -- scores are summed in single precision
-    c_number constant bigint := 4294967295;       -- of a chunk's name, the bits of its number
-    v_sure   constant boolean := p_documents IS NULL
-                  AND NOT EXISTS (SELECT FROM dead_postings d WHERE d.collection_id = ANY (p_collections));
+    v_sure   boolean;                             -- what the lists name is there, and counts
     v_first  constant integer := 3 * p_depth;     -- of the rarest terms' chunks, those that tell what the last place needs
     v_terms  constant integer := cardinality(p_terms);
     v_tried  integer := 0;                        -- how many of p_terms are listed to learn it,
@@ -156,18 +163,21 @@ DECLARE
     v_rest2  double precision;
     v_rest3  double precision;
     v_others double precision;                    -- and those of the others
-    v_missing double precision;                   -- what a chunk must have of what is listed
+    v_missing double precision;                   -- what a chunk must have of what is listed,
+    v_missing1 double precision;                  -- and of that and the first common term
     v_chunks bigint[];
-    v_lows   double precision[];                  -- what each of v_chunks has at least
-    v_most   double precision[];                  -- and at most
+    v_most   double precision[];                  -- what each of v_chunks has at most
+    v_low    double precision;                    -- what the last place has at least
 BEGIN
     LOOP
         v_tried := v_tried + 1;
         v_count := v_count + p_counts[v_tried];
         EXIT WHEN v_count >= 2 * v_first OR v_tried = v_terms;
     END LOOP;
-    SELECT c.id, c.last_number, p.place INTO v_largest, v_last, v_place FROM unnest(p_collections) WITH ORDINALITY AS p (id, place)
-    JOIN collections c USING (id) ORDER BY c.last_number DESC LIMIT 1;
+    SELECT c.id, c.last_number, array_position(p_collections, c.id),
+           p_documents IS NULL AND NOT EXISTS (SELECT FROM dead_postings d WHERE d.collection_id = ANY (p_collections))
+    INTO v_largest, v_last, v_place, v_sure
+    FROM collections c WHERE c.id = ANY (p_collections) ORDER BY c.last_number DESC LIMIT 1;
     v_common := v_tried + 1;
     WHILE p_counts[v_common] < v_last / 32 LOOP
         v_common := v_common + 1;
@@ -179,15 +189,15 @@ BEGIN
     v_worth2 := coalesce(p_idfs[v_common + 1] / 100, 0);
     v_worth3 := coalesce(p_idfs[v_common + 2] / 100, 0);
 
-    SELECT array_agg(chunk), array_agg(low) INTO v_chunks, v_lows FROM (
-        SELECT chunk, sum(adds) + CASE WHEN chunk >> 32 = v_place THEN
-                     least_weight(v_weights1, (chunk & c_number)::integer) * v_worth1
-                   + least_weight(v_weights2, (chunk & c_number)::integer) * v_worth2
-                   + least_weight(v_weights3, (chunk & c_number)::integer) * v_worth3 ELSE 0 END AS low
-        FROM posting_entries(p_terms[:v_tried], p_idfs, p_collections) GROUP BY chunk ORDER BY low DESC LIMIT v_first
+    SELECT array_agg(chunk), (array_agg(low))[p_depth] INTO v_chunks, v_low FROM (
+        SELECT chunk, partial + least_weight(v_weights1, number) * v_worth1 + least_weight(v_weights2, number) * v_worth2
+                              + least_weight(v_weights3, number) * v_worth3 AS low
+        FROM (SELECT chunk, sum(adds) AS partial, chunk_number(chunk, v_place) AS number
+              FROM posting_entries(p_terms[:v_tried], p_idfs, p_collections) GROUP BY chunk OFFSET 0) tried
+        ORDER BY low DESC LIMIT v_first
     ) best;
     IF v_sure THEN
-        v_least := v_lows[p_depth];
+        v_least := v_low;
     ELSE
         SELECT score INTO v_least FROM posting_scores(v_chunks, p_query, p_collections, p_documents)
         ORDER BY score DESC OFFSET p_depth - 1 LIMIT 1;
@@ -199,33 +209,47 @@ BEGIN
         v_listed := v_listed - 1;
     END LOOP;
 
+    WHILE v_common <= v_listed AND v_weights1 IS NOT NULL LOOP  -- what is listed need not be looked up
+        v_common := v_common + 1;
+        v_weights1 := v_weights2;
+        v_worth1 := v_worth2;
+        v_weights2 := v_weights3;
+        v_worth2 := v_worth3;
+        v_weights3 := NULL;
+    END LOOP;
     v_rest1 := coalesce(v_rests[v_common], 0);
     v_rest2 := coalesce(v_rests[v_common + 1], 0);
     v_rest3 := coalesce(v_rests[v_common + 2], 0);
     v_others := v_rest - v_rest1 - v_rest2 - v_rest3;
     v_missing := v_least - v_rest;
-    -- The longest list is joined to the sums of the others: cheaper than to sum it too, as few of its chunks are left.
+    v_missing1 := v_missing + v_rest1;
+    -- The longest list is joined to the sums of the others: cheaper than to sum it too, as few of its chunks are left. Most
+    -- chunks that could still reach the bar lack the next common term: one byte tells, and spares them the rest.
     -- least() passes over NULL: a term whose weights are not known can add all that it can.
-    SELECT array_agg(chunk), array_agg(most),
-           array_agg(CASE WHEN chunk >> 32 = v_place THEN had
-               + least(least_weight(v_weights1, (chunk & c_number)::integer) * v_worth1, v_rest1)
-               + least(least_weight(v_weights2, (chunk & c_number)::integer) * v_worth2, v_rest2)
-               + least(least_weight(v_weights3, (chunk & c_number)::integer) * v_worth3, v_rest3) ELSE had END)
-    INTO v_chunks, v_most, v_lows FROM (
-        SELECT chunk, had, had + CASE WHEN chunk >> 32 = v_place THEN v_others
-                   + least(get_byte(v_weights1, (chunk & c_number)::integer) * v_worth1, v_rest1)
-                   + least(get_byte(v_weights2, (chunk & c_number)::integer) * v_worth2, v_rest2)
-                   + least(get_byte(v_weights3, (chunk & c_number)::integer) * v_worth3, v_rest3) ELSE v_rest END AS most
+    SELECT array_agg(chunk), array_agg(most), (array_agg(low ORDER BY low DESC))[p_depth] INTO v_chunks, v_most, v_low FROM (
+        SELECT chunk, most, had + least(least_weight(v_weights1, number) * v_worth1, v_rest1)
+                                + least(least_weight(v_weights2, number) * v_worth2, v_rest2)
+                                + least(least_weight(v_weights3, number) * v_worth3, v_rest3) AS low
         FROM (
-            SELECT chunk, coalesce(partial, 0) + coalesce(adds, 0) AS had
-            FROM posting_entries(p_terms[v_listed : v_listed], p_idfs[v_listed : v_listed], p_collections) FULL JOIN (
-                SELECT chunk, sum(adds) AS partial FROM posting_entries(p_terms[: v_listed - 1], p_idfs, p_collections) GROUP BY chunk
-            ) others USING (chunk)
-            WHERE coalesce(partial, 0) + coalesce(adds, 0) >= v_missing OFFSET 0
-        ) listed OFFSET 0
-    ) known WHERE most >= v_least;
+            SELECT chunk, number, had, had + v_others + least(get_byte(v_weights1, number) * v_worth1, v_rest1)
+                                                      + least(get_byte(v_weights2, number) * v_worth2, v_rest2)
+                                                      + least(get_byte(v_weights3, number) * v_worth3, v_rest3) AS most
+            FROM (
+                SELECT chunk, had, chunk_number(chunk, v_place) AS number
+                FROM (
+                    SELECT chunk, coalesce(partial, 0) + coalesce(adds, 0) AS had
+                    FROM posting_entries(p_terms[v_listed : v_listed], p_idfs[v_listed : v_listed], p_collections) FULL JOIN (
+                        SELECT chunk, sum(adds) AS partial FROM posting_entries(p_terms[: v_listed - 1], p_idfs, p_collections)
+                        GROUP BY chunk
+                    ) others USING (chunk)
+                    WHERE coalesce(partial, 0) + coalesce(adds, 0) >= v_missing OFFSET 0
+                ) summed
+                WHERE had + least(get_byte(v_weights1, chunk_number(chunk, v_place)) * v_worth1, v_rest1) >= v_missing1 OFFSET 0
+            ) listed OFFSET 0
+        ) known WHERE most >= v_least
+    ) possible;
     IF v_sure THEN
-        v_least := greatest(v_least, (SELECT low - c_slack FROM unnest(v_lows) AS low ORDER BY low DESC OFFSET p_depth - 1 LIMIT 1));
+        v_least := greatest(v_least, v_low - c_slack);
     ELSIF cardinality(v_chunks) > 2 * v_first THEN  -- the best are read first, which raises what the others have to reach
         v_least := greatest(v_least, (
             SELECT score - c_slack
@@ -252,7 +276,6 @@ CREATE FUNCTION matching_chunks(
 #variable_conflict use_column
 DECLARE
     c_bound  constant double precision := 2.2;  -- k1 + 1: no document-side weight reaches it
-    v_total  bigint;
     v_terms  integer[];           -- rarest first
     v_counts bigint[];            -- in how many chunks each occurs
     v_idfs   double precision[];
@@ -260,25 +283,24 @@ DECLARE
     v_query  sparsevec;
     v_ceiling double precision;   -- what no score can exceed
 BEGIN
-    SELECT sum(chunk_count) INTO v_total FROM collections WHERE id = ANY (p_collections);
-    SELECT array_agg(term ORDER BY n, term) FILTER (WHERE n > 0), array_agg(n ORDER BY n, term) FILTER (WHERE n > 0),
-           array_agg(idf ORDER BY n, term) FILTER (WHERE n > 0),
-           array_agg(max_weight * idf ORDER BY n, term) FILTER (WHERE n > 0), c_bound * sum(idf),
-           ('{' || string_agg((term + 1) || ':' || idf::real, ',' ORDER BY term) FILTER (WHERE n > 0) || '}/1048576')::sparsevec
+    SELECT array_agg(term) FILTER (WHERE n > 0), array_agg(n) FILTER (WHERE n > 0), array_agg(idf) FILTER (WHERE n > 0),
+           array_agg(max_weight * idf) FILTER (WHERE n > 0), c_bound * sum(idf),
+           ('{' || string_agg((term + 1) || ':' || idf::real, ',') FILTER (WHERE n > 0) || '}/1048576')::sparsevec
     INTO v_terms, v_counts, v_idfs, v_bounds, v_ceiling, v_query
     FROM (
-        SELECT term, n, max_weight, ln(1 + (greatest(v_total, n) - n + 0.5) / (n + 0.5)) AS idf
+        SELECT term, n, max_weight, ln(1 + (greatest(total, n) - n + 0.5) / (n + 0.5)) AS idf
         FROM (
             SELECT q.term, coalesce(folded.max_weight, 0) AS max_weight, coalesce(folded.chunks, 0)
                          + coalesce((SELECT sum(d.counts[array_position(d.terms, q.term)]) FROM document_terms d
-                                     WHERE d.collection_id = ANY (p_collections) AND NOT d.folded), 0) AS n
+                                     WHERE d.collection_id = ANY (p_collections) AND NOT d.folded), 0) AS n,
+                   (SELECT sum(chunk_count) FROM collections WHERE id = ANY (p_collections)) AS total
             FROM (SELECT DISTINCT unnest(p_terms) AS term) q
             CROSS JOIN LATERAL (SELECT sum(t.chunks) AS chunks, max(t.max_weight)::double precision AS max_weight
                                 FROM term_counts t
                                 WHERE t.collection_id = ANY (p_collections) AND t.term = q.term) folded
             OFFSET 0  -- or each of the many uses of n would count for itself
         ) counted
-        OFFSET 0
+        ORDER BY n, term  -- once, not in each of the arrays
     ) weighted;
     IF v_query IS NULL THEN
         RETURN;
@@ -341,7 +363,7 @@ DECLARE
     v_space      embedding_spaces;
     v_chunks     bigint;
     v_graph      boolean;
-    v_codes      boolean := true;   -- some of the collections' vectors are found by code
+    v_setting    text;
     v_inverted   boolean;
     v_languages  text[];
     v_documents  uuid[];
@@ -352,7 +374,7 @@ DECLARE
     v_near       search_leg[];
     v_match      search_leg[];
 BEGIN
-    SELECT array_agg(c.id), array_agg(DISTINCT c.language), coalesce(sum(c.chunk_count), 0),
+    SELECT array_agg(c.id), array_agg(c.language), coalesce(sum(c.chunk_count), 0),
            bool_or(c.has_graph), bool_or(c.has_inverted)
     INTO found_collections, v_languages, v_chunks, v_graph, v_inverted
     FROM collections c WHERE c.deleted_at IS NULL AND (p_collections IS NULL OR c.id = ANY (p_collections));
@@ -373,11 +395,9 @@ BEGIN
         IF space_ok AND v_graph THEN
             -- Local to the transaction: a setting of the session would pin a proxied connection. A graph of more vectors is
             -- searched with more candidates, or recall would fall as it grows.
-            PERFORM set_config('hnsw.ef_search', least(1000, greatest(
-                                   v_depth * 2, 64 * greatest(1, v_space.graph_count / 100000.0) ^ 0.3))::integer::text, true),
-                    set_config('hnsw.iterative_scan', 'relaxed_order', true);
-            v_codes := EXISTS (SELECT FROM chunk_codes c WHERE c.collection_id = ANY (found_collections)
-                               AND c.space_id = v_space.id AND NOT c.in_graph);
+            v_setting := set_config('hnsw.ef_search', least(1000, greatest(
+                v_depth * 2, 64 * greatest(1, v_space.graph_count / 100000.0) ^ 0.3))::integer::text, true);
+            v_setting := set_config('hnsw.iterative_scan', 'relaxed_order', true);
         END IF;
         IF space_ok AND v_chunks > 0 THEN
             v_near := ARRAY(
@@ -386,7 +406,8 @@ BEGIN
                     SELECT * FROM nearest_in_graph(v_space.id, p_query, found_collections, v_documents, v_depth) WHERE v_graph
                     UNION ALL
                     SELECT * FROM nearest_by_code(v_space, p_query, found_collections, v_documents, v_chunks, v_depth, v_graph)
-                    WHERE v_codes
+                    WHERE NOT v_graph OR EXISTS (SELECT FROM chunk_codes c WHERE c.collection_id = ANY (found_collections)
+                                                 AND c.space_id = v_space.id AND NOT c.in_graph)
                 ) n WINDOW w AS (ORDER BY n.similarity DESC, n.document_id, n.ordinal) LIMIT v_depth);
         END IF;
     END IF;

@@ -11,7 +11,7 @@ import re
 import unicodedata
 import zlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -61,11 +61,20 @@ class Analyzer:
 
     def counts(self, text: str) -> Counter[int]:
         """How often each hashed term occurs in `text`, stop words left out; in order of first occurrence."""
-        if len(self._terms) > self._CACHE_WORDS:
-            self._terms = _Terms(self._stop, self._stem)
-        found = Counter(map(self._terms.__getitem__, _words(text)))
+        found = Counter(self._each(_words(text)))
         found.pop(_STOP, None)
         return found
+
+    def distinct(self, words: list[bytes]) -> list[int]:
+        """The hashed terms among `words`, which are UTF-8 and in lower case."""
+        found = dict.fromkeys(self._each(words))
+        found.pop(_STOP, None)
+        return list(found)
+
+    def _each(self, words: list[bytes]) -> Iterator[int]:
+        if len(self._terms) > self._CACHE_WORDS:
+            self._terms = _Terms(self._stop, self._stem)
+        return map(self._terms.__getitem__, words)
 
 
 def _words(text: str) -> list[bytes]:
@@ -105,10 +114,11 @@ class QueryTerms:
 
 
 def query_terms(text: str) -> QueryTerms:
+    words = _words(text)
     terms: list[int] = []
     languages: list[str] = []
     for language in LANGUAGES:
-        found = analyzer(language).counts(text)
+        found = analyzer(language).distinct(words)
         terms += found
         languages += [language] * len(found)
     return QueryTerms(terms, languages)
