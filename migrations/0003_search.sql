@@ -226,6 +226,7 @@ BEGIN
     -- The longest list is joined to the sums of the others: cheaper than to sum it too, as few of its chunks are left. Most
     -- chunks that could still reach the bar lack the next common term: one byte tells, and spares them the rest.
     -- least() passes over NULL: a term whose weights are not known can add all that it can.
+    -- Hash joins are off in a search, but a full join has no cheaper way, and so remains one.
     SELECT array_agg(chunk), array_agg(most), (array_agg(low ORDER BY low DESC))[p_depth] INTO v_chunks, v_most, v_low FROM (
         SELECT chunk, most, had + least(least_weight(v_weights1, number) * v_worth1, v_rest1)
                                 + least(least_weight(v_weights2, number) * v_worth2, v_rest2)
