@@ -396,6 +396,25 @@ def test_copied_rows_arrive_whole(connect: Connect, kb: KnowledgeBase) -> None:
     assert kb.one("SELECT count(*) FROM copied WHERE note IS NULL") == 500
 
 
+def test_several_tables_are_copied_in_turn(connect: Connect, kb: KnowledgeBase) -> None:
+    """Of the first there is more than may wait; what is put together ahead belongs to its own table."""
+    from spandrel.binary_copy import READY_BYTES, int4
+
+    kb.rows("CREATE TABLE long (n int, note text); CREATE TABLE short (n int)")
+    kb.rows("GRANT ALL ON long, short TO spandrel_system")
+    note = b"x" * 10_000
+    count = READY_BYTES // len(note) + 100
+    with connect("spandrel_system").transaction() as tx:
+        tx.copy_all(
+            {
+                b"COPY long FROM STDIN (FORMAT binary)": ((int4(n), note) for n in range(count)),
+                b"COPY short FROM STDIN (FORMAT binary)": ((int4(n),) for n in range(10 * count)),
+            }
+        )
+    assert kb.one("SELECT count(DISTINCT n) FROM long WHERE note = repeat('x', 10000)") == count
+    assert kb.one("SELECT count(DISTINCT n) FROM short") == 10 * count
+
+
 def test_a_failing_copy_leaves_nothing_and_the_connection_usable(connect: Connect, kb: KnowledgeBase) -> None:
     database = connect("spandrel_system")
 

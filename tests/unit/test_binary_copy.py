@@ -1,6 +1,17 @@
 from __future__ import annotations
 
-from spandrel.binary_copy import BLOCK_BYTES, HEADER, TRAILER, encode, int2, int4, text_array
+from spandrel.binary_copy import (
+    BLOCK_BYTES,
+    HEADER,
+    READY_BYTES,
+    TRAILER,
+    Stream,
+    encode,
+    int2,
+    int4,
+    prepare,
+    text_array,
+)
 
 
 def test_rows_and_fields_are_framed() -> None:
@@ -19,6 +30,29 @@ def test_long_data_goes_in_blocks() -> None:
     assert len(blocks) == 4
     assert all(len(block) < BLOCK_BYTES * 3 // 2 for block in blocks)
     assert b"".join(blocks).count(row[0]) == 9
+
+
+def test_what_was_put_together_ahead_comes_once_and_in_order() -> None:
+    row = (b"x" * BLOCK_BYTES,)
+    first, second = Stream([row] * 3), Stream([(b"y",)])
+    blocks = iter(first)
+    sent = [next(blocks)]
+    for _ in range(5):  # three blocks of the first are left, one of the second: then there is none
+        prepare([first, second])
+    assert not prepare([first, second])
+    assert second.ready_bytes == len(b"".join(encode([(b"y",)])))
+    assert b"".join([*sent, *blocks]) == b"".join(encode([row] * 3))
+    assert b"".join(second) == b"".join(encode([(b"y",)]))
+    assert first.ready_bytes == second.ready_bytes == 0
+
+
+def test_only_so_much_is_put_together_ahead() -> None:
+    row = (b"x" * (BLOCK_BYTES + 1),)
+    stream = Stream(row for _ in range(2 * READY_BYTES // BLOCK_BYTES))
+    while prepare([stream]):
+        pass
+    assert READY_BYTES <= stream.ready_bytes < READY_BYTES + 2 * BLOCK_BYTES
+    assert sum(map(len, stream)) > 2 * READY_BYTES
 
 
 def test_an_array_of_text() -> None:
