@@ -474,7 +474,7 @@ BEGIN
         RETURN 'paused';
     ELSIF t.status = 'running' AND t.lease_until > now() THEN
         RETURN 'busy';
-    ELSIF EXISTS (SELECT FROM turns WHERE session_id = s.id AND number < t.number AND status = 'waiting') THEN
+    ELSIF EXISTS (SELECT FROM turns WHERE session_id = s.id AND number < t.number AND finished_at IS NULL AND status = 'waiting') THEN
         RETURN 'waiting';
     ELSIF EXISTS (SELECT FROM turns WHERE session_id = s.id AND number < t.number AND finished_at IS NULL) THEN
         RETURN 'busy';
@@ -609,7 +609,7 @@ DECLARE
 BEGIN
     FOR t IN
         SELECT turns.* FROM turns JOIN agent_sessions s ON s.id = turns.session_id
-        WHERE turns.status = 'running' AND turns.lease_until < now()
+        WHERE turns.finished_at IS NULL AND turns.status = 'running' AND turns.lease_until < now()
         ORDER BY turns.lease_until LIMIT p_limit FOR UPDATE OF s SKIP LOCKED
     LOOP
         outcome := CASE WHEN t.cancel_requested THEN 'cancelled' WHEN t.attempt - t.waits < p_attempts THEN 'queued' ELSE 'failed' END;
@@ -628,9 +628,10 @@ BEGIN
     RETURN QUERY
         UPDATE turns SET queued_at = now()
         WHERE turns.id IN (SELECT q.id FROM turns q JOIN agent_sessions s ON s.id = q.session_id
-                           WHERE q.status = 'queued' AND q.queued_at < now() - interval '1 minute' AND s.status = 'active'
+                           WHERE q.finished_at IS NULL AND q.status = 'queued' AND q.queued_at < now() - interval '1 minute'
+                             AND s.status = 'active'
                              AND NOT EXISTS (SELECT FROM turns e WHERE e.session_id = q.session_id AND e.number < q.number
-                                             AND e.status = 'waiting')
+                                             AND e.finished_at IS NULL AND e.status = 'waiting')
                            ORDER BY q.queued_at LIMIT p_limit FOR UPDATE OF q SKIP LOCKED)
         RETURNING turns.id, turns.user_id, turns.session_id, turns.attempt, 'queued';
 END
@@ -650,10 +651,10 @@ BEGIN
         RETURN false;
     END IF;
     IF p_status NOT IN ('active', 'paused') THEN
-        UPDATE turns SET cancel_requested = true WHERE session_id = p_session_id AND status = 'running';
+        UPDATE turns SET cancel_requested = true WHERE session_id = p_session_id AND finished_at IS NULL AND status = 'running';
         FOR t IN UPDATE turns SET status = 'cancelled', finished_at = now(), error_code = 'session_ended',
                      error_message = 'Its session ended before it was worked on.'
-                 WHERE session_id = p_session_id AND status IN ('queued', 'waiting') RETURNING * LOOP
+                 WHERE session_id = p_session_id AND finished_at IS NULL AND status IN ('queued', 'waiting') RETURNING * LOOP
             PERFORM append_event(t.user_id, 'turn.cancelled', 'turns/' || t.id,
                 jsonb_build_object('session_id', t.session_id, 'number', t.number, 'code', 'session_ended'));
         END LOOP;
@@ -678,7 +679,8 @@ BEGIN
     FOR v_id IN
         SELECT id FROM agent_sessions s
         WHERE status IN ('initializing', 'active', 'paused') AND expires_at < now()
-          AND NOT EXISTS (SELECT FROM turns t WHERE t.session_id = s.id AND t.status IN ('queued', 'running') AND s.status = 'active')
+          AND NOT EXISTS (SELECT FROM turns t WHERE t.session_id = s.id AND t.finished_at IS NULL AND t.status <> 'waiting'
+                          AND s.status = 'active')
         ORDER BY expires_at LIMIT p_limit FOR NO KEY UPDATE SKIP LOCKED
     LOOP
         PERFORM move_session(v_id, 'expired', 'idle');
@@ -701,7 +703,7 @@ BEGIN
         RAISE EXCEPTION 'A session that is % cannot go back. Fork it instead.', s.status
             USING ERRCODE = 'SP003', DETAIL = legal_moves(s.status);
     END IF;
-    IF EXISTS (SELECT FROM turns WHERE session_id = p_session_id AND status IN ('queued', 'running', 'waiting')) THEN
+    IF EXISTS (SELECT FROM turns WHERE session_id = p_session_id AND finished_at IS NULL) THEN
         RAISE EXCEPTION 'A turn is queued, running or waiting. Wait for it or cancel it.'
             USING ERRCODE = 'SP003', DETAIL = legal_moves(s.status);
     END IF;

@@ -73,9 +73,11 @@ def hub(kb: KnowledgeBase) -> Hub:
 
 
 @pytest.fixture
-def studio(kb: KnowledgeBase) -> Studio:
-    """Templates, sessions and turns on the same database."""
-    return Studio(kb)
+def studio(kb: KnowledgeBase) -> Iterator[Studio]:
+    """Templates, sessions and turns on the same database. Whatever was done, a turn that has ended says when, and no other does."""
+    yield Studio(kb)
+    unfinished = "status IN ('queued', 'running', 'waiting')"
+    assert kb.rows(f"SELECT id, status FROM turns WHERE (finished_at IS NULL) <> ({unfinished})") == []
 
 
 @pytest.fixture

@@ -76,6 +76,16 @@ def test_one_statement_in_a_scope_takes_one_flight(counter: FlightCounter, throu
     assert flights(counter, lambda: database.run(SCOPE, user_id=ADA)) == 1
 
 
+def test_one_statement_without_a_scope_goes_alone_and_its_fault_spoils_nothing(
+    counter: FlightCounter, through: Callable[..., Database]
+) -> None:
+    database = through()
+    assert flights(counter, lambda: database.run(b"SELECT 2 AS two")) == 1
+    with pytest.raises(psycopg.errors.DivisionByZero):
+        database.run(b"SELECT 1 / 0")
+    assert database.run(b"SELECT 2 AS two") == [{"two": 2}]
+
+
 def test_several_statements_read_afterwards_take_one_flight(
     counter: FlightCounter, through: Callable[..., Database]
 ) -> None:

@@ -139,7 +139,7 @@ def test_the_schedule_frees_a_turn_whose_worker_is_gone(user: StackUser) -> None
     turn = say(user, session, "How do owls fly?")
     rows(
         user.stack,
-        "UPDATE turns SET status = 'queued', input = 'How do owls fly?', queued_at = now() - interval '2 minutes'"
+        "UPDATE turns SET status = 'queued', input = 'How do owls fly?', queued_at = now() - interval '2 minutes', finished_at = NULL"
         " WHERE id = %s",
         turn["id"],
     )

@@ -99,7 +99,7 @@ FROM turns t WHERE t.id = %(turn_id)s AND t.status = 'completed';
 
 -- name: waiting_turns
 SELECT id, user_id, session_id, attempt FROM turns
-WHERE session_id = %(session_id)s AND status = 'queued' ORDER BY number;
+WHERE session_id = %(session_id)s AND finished_at IS NULL AND status = 'queued' ORDER BY number;
 
 -- name: list_messages
 -- The line of a session, or what it was at a checkpoint, in order.
