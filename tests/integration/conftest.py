@@ -74,7 +74,10 @@ def hub(kb: KnowledgeBase) -> Hub:
 
 @pytest.fixture
 def studio(kb: KnowledgeBase) -> Iterator[Studio]:
-    """Templates, sessions and turns on the same database. Whatever was done, a turn that has ended says when, and no other does."""
+    """Templates, sessions and turns on the same database.
+
+    Whatever was done with them, a turn that has ended says when, and no other does.
+    """
     yield Studio(kb)
     unfinished = "status IN ('queued', 'running', 'waiting')"
     assert kb.rows(f"SELECT id, status FROM turns WHERE (finished_at IS NULL) <> ({unfinished})") == []

@@ -139,8 +139,8 @@ def test_the_schedule_frees_a_turn_whose_worker_is_gone(user: StackUser) -> None
     turn = say(user, session, "How do owls fly?")
     rows(
         user.stack,
-        "UPDATE turns SET status = 'queued', input = 'How do owls fly?', queued_at = now() - interval '2 minutes', finished_at = NULL"
-        " WHERE id = %s",
+        "UPDATE turns SET status = 'queued', finished_at = NULL, input = 'How do owls fly?',"
+        " queued_at = now() - interval '2 minutes' WHERE id = %s",
         turn["id"],
     )
     rows(user.stack, "DELETE FROM messages WHERE turn_id = %s", turn["id"])

@@ -203,7 +203,8 @@ class TurnStore:
     def _run_alone(self, query: bytes, parameters: dict[str, Any]) -> list[dict[str, Any]]:
         """Runs what sets its scope itself."""
         task = self.task
-        parameters |= {"user_id": task.user_id, "session_id": task.session_id, "turn_id": task.turn_id, "owner": self.owner}
+        parameters |= {"user_id": task.user_id, "session_id": task.session_id}
+        parameters |= {"turn_id": task.turn_id, "owner": self.owner}
         return self.database.run(query, parameters)
 
 
