@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -451,3 +453,24 @@ def test_time_passes_no_faster_for_an_idle_connection(connect: Connect) -> None:
     for _ in range(50):
         database.run(b"SELECT 1")
     assert time.monotonic() - begun < 2
+
+
+def test_a_function_reads_times_in_utc_whatever_the_servers_zone(
+    cluster: Cluster, database_name: str, database_url: str
+) -> None:
+    """A function leaves zoneinfo out: its driver must neither fail over a zone nor warn of it at each cold start."""
+    cluster.execute(f"ALTER DATABASE \"{database_name}\" SET timezone TO 'Asia/Tokyo'")
+    program = """
+import sys
+from spandrel.database import Database
+from spandrel.settings import DatabaseSettings
+settings = DatabaseSettings(
+    url=sys.argv[1], host=None, port=5432, name="", region="", proxy=False, ssl_root_cert="unused"
+)
+query = b"SELECT current_setting('TimeZone') AS zone, timestamptz '2026-11-27 12:00+09' AS at"
+[row] = Database(settings, "spandrel_app").run(query, user_id="ada")
+assert "zoneinfo" not in sys.modules
+print(row["zone"], row["at"].isoformat())
+"""
+    process = subprocess.run([sys.executable, "-c", program, database_url], capture_output=True, text=True, check=False)
+    assert (process.stdout, process.stderr) == ("Asia/Tokyo 2026-11-27T03:00:00+00:00\n", "")

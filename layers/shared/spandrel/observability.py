@@ -6,8 +6,13 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar
 
-from aws_lambda_powertools import Logger, Metrics
-from aws_lambda_powertools.metrics import MetricUnit
+from spandrel.left_out import without
+
+# Powertools brings its Tracer and a reader of JMESPath (for correlation ids, which the invocation's id is here).
+LEFT_OUT = ("aws_lambda_powertools.tracing", "aws_lambda_powertools.utilities.jmespath_utils")
+with without(*LEFT_OUT):
+    from aws_lambda_powertools import Logger, Metrics
+    from aws_lambda_powertools.metrics import MetricUnit
 
 T = TypeVar("T")
 NAMESPACE = "Spandrel"
