@@ -331,8 +331,9 @@ BEGIN
 END
 $$;
 
--- One search, whole. One row at least: `hit` columns are NULL where nothing was found. The first row tells how it was
--- done, the last how long it took.
+-- One search, whole, in the scope of p_user_id, which it sets itself: a statement for it would be a message each way more.
+-- One row at least: `hit` columns are NULL where nothing was found. The first row tells how it was done, the last how long
+-- it took.
 --
 -- p_collections NULL: all of the caller's. p_query NULL: no vector half; p_terms NULL: no text half. p_terms and
 -- p_languages run in parallel: a term counts if one of the collections is of its language. p_filter is a jsonpath
@@ -340,7 +341,7 @@ $$;
 -- (Cormack 2009), its text half weighted by how much of the query the chunk covers, scaled to at most 1; with one half
 -- alone, that half's own score.
 CREATE FUNCTION search_chunks(
-    p_collections uuid[], p_model text, p_query halfvec, p_terms integer[], p_languages text[],
+    p_user_id text, p_collections uuid[], p_model text, p_query halfvec, p_terms integer[], p_languages text[],
     p_filter jsonpath, p_variables jsonb, p_top_k integer, p_threshold double precision
 ) RETURNS TABLE (
     found_collections uuid[], space_ok boolean, vector_path text, text_path text,
@@ -358,6 +359,7 @@ DECLARE
     c_k          constant double precision := 1;
     c_share      constant double precision := 0.04;  -- below it an iterative HNSW scan loses recall: read the codes
     v_begin      timestamptz := clock_timestamp();
+    v_scope      text := set_config('spandrel.user_id', p_user_id, true);
     v_filtered   timestamptz;
     v_vectors    timestamptz;
     v_texts      timestamptz;

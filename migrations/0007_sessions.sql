@@ -309,6 +309,7 @@ CREATE FUNCTION begin_session(p_user_id text, p_key text, p_request_hash bytea, 
 DECLARE
     s       agent_sessions;
     v_turn  uuid := p_session ->> 'turn_id';
+    v_scope text := set_config('spandrel.user_id', p_user_id, true);
 BEGIN
     IF p_key IS NOT NULL THEN
         INSERT INTO idempotency_keys (user_id, key, request_hash, response)

@@ -61,7 +61,7 @@ class BeginSession(msgspec.Struct, frozen=True):
             "response": msgspec.json.encode(answer).decode(),
             "user_id": user.id,
         }
-        [row] = self.database.run(queries.begin_session, parameters, user_id=user.id)
+        [row] = self.database.run(queries.begin_session, parameters)
         return self._outcome(row, user, answer)
 
     def _outcome(self, row: dict[str, Any], user: User, answer: SessionAnswer) -> SessionAnswer:

@@ -35,6 +35,7 @@ class Search:
         vector, model = self._embed(request)
         embedded = time.perf_counter()
         parameters: dict[str, Any] = {
+            "user_id": user_id,
             "collections": request.collections,
             "model": model,
             "query": vector,
@@ -50,7 +51,7 @@ class Search:
             found = query_terms(request.query)
             languages = "{" + ",".join(found.languages) + "}"
             parameters |= {"terms": IntArray.from_items(found.terms), "languages": languages}
-        rows = self.database.run(queries.search_chunks, parameters, user_id=user_id)
+        rows = self.database.run(queries.search_chunks, parameters)
         _check(request, rows[0], vector, model)
         return _answer(request, rows, (embedded - begin) * 1000, begin)
 
