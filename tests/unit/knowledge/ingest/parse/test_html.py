@@ -28,6 +28,14 @@ def test_what_readers_see_is_kept() -> None:
     ]
 
 
+def test_what_readers_do_not_see_is_left_out() -> None:
+    source = """<body style="visibility: hidden"><p hidden>a <b>b</b></p>
+    <p style="color:red;DISPLAY : none !important">c</p>
+    <div style='visibility:hidden'><h1>d</h1><p>e</p></div><p>seen<span style="display:none">f</span> too</p>
+    <p hidden=until-found>found</p><p style="background: url(a?display:none)">drawn</p><p style>plain</p>"""
+    assert blocks(source) == [("paragraph", text) for text in ("seen too", "found", "drawn", "plain")]
+
+
 def test_heading_levels_and_titles() -> None:
     document = parse(b"<h1>A</h1><h3>B <br> c</h3>")
     assert [(b.level, b.title) for b in document.blocks] == [(1, "A"), (3, "B c")]

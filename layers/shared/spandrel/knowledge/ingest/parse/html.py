@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,78 +10,21 @@ from spandrel.knowledge.ingest.parse.builder import Builder, words
 from spandrel.knowledge.ingest.parse.models import ParsedDocument
 from spandrel.knowledge.ingest.parse.text import decode
 
-_DROPPED = frozenset(
-    [
-        "script",
-        "style",
-        "template",
-        "noscript",
-        "nav",
-        "iframe",
-        "object",
-        "embed",
-        "svg",
-        "math",
-        "canvas",
-        "audio",
-        "video",
-        "select",
-        "button",
-        "input",
-        "textarea",
-        "datalist",
-        "dialog",
-        "form-control",
-        "head",
-    ]
-)
-_BLOCKS = frozenset(
-    [
-        "address",
-        "article",
-        "aside",
-        "blockquote",
-        "body",
-        "center",
-        "dd",
-        "details",
-        "div",
-        "dl",
-        "dt",
-        "fieldset",
-        "figcaption",
-        "figure",
-        "footer",
-        "form",
-        "h1",
-        "h2",
-        "h3",
-        "h4",
-        "h5",
-        "h6",
-        "header",
-        "hgroup",
-        "hr",
-        "legend",
-        "li",
-        "main",
-        "menu",
-        "ol",
-        "p",
-        "pre",
-        "section",
-        "summary",
-        "table",
-        "tbody",
-        "tfoot",
-        "thead",
-        "tr",
-        "ul",
-        "caption",
-    ]
-)
+_DROPPED = frozenset({
+    "script", "style", "template", "noscript", "nav", "iframe", "object", "embed", "svg", "math", "canvas", "audio",
+    "video", "select", "button", "input", "textarea", "datalist", "dialog", "form-control", "head",
+})  # fmt: skip
+_BLOCKS = frozenset({
+    "address", "article", "aside", "blockquote", "body", "center", "dd", "details", "div", "dl", "dt", "fieldset",
+    "figcaption", "figure", "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hgroup", "hr", "legend",
+    "li", "main", "menu", "ol", "p", "pre", "section", "summary", "table", "tbody", "tfoot", "thead", "tr", "ul",
+    "caption",
+})  # fmt: skip
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 _STRUCTURE = "h1, h2, h3, h4, h5, h6"
+# What a page hides a person does not see, and a model would be told.
+_HIDDEN = "[hidden]:not([hidden=until-found])"
+_HIDING = re.compile(r"(^|;)\s*(display\s*:\s*none|visibility\s*:\s*(hidden|collapse))\s*(!|;|$)", re.IGNORECASE)
 _VOID = frozenset(
     ["area", "base", "br", "col", "hr", "img", "input", "link", "meta", "param", "source", "track", "wbr"]
 )
@@ -179,15 +123,26 @@ class _Reader:
                 self._out.table(rows, header=self._header)
 
 
+def _hidden(root: Any) -> set[int]:
+    """The elements that the page itself hides, by `mem_id`."""
+    hidden = {node.mem_id for node in root.css(_HIDDEN)}
+    hidden |= {node.mem_id for node in root.css("[style]") if _HIDING.search(node.attributes["style"] or "")}
+    return hidden - {root.mem_id}  # a page that shows itself once its scripts have run
+
+
 def _walk(root: Any) -> Iterator[tuple[str, Any]]:
     """`enter` and `leave` of every node under `root` that is read, in document order."""
+    hidden = _hidden(root)
     node, depth = root, 0
     while node is not None:
-        yield "enter", node
-        if node.first_child is not None and node.tag not in _DROPPED:
+        read = node.tag not in _DROPPED and node.mem_id not in hidden
+        if read:
+            yield "enter", node
+        if read and node.first_child is not None:
             node, depth = node.first_child, depth + 1
             continue
-        yield "leave", node
+        if read:
+            yield "leave", node
         while depth and node.next is None:
             node, depth = node.parent, depth - 1
             yield "leave", node
@@ -197,7 +152,8 @@ def _walk(root: Any) -> Iterator[tuple[str, Any]]:
 
 
 def parse(data: bytes) -> ParsedDocument:
-    """Headings, paragraphs, list items, `pre` as code and table rows; scripts, styles and navigation are left out.
+    """Headings, paragraphs, list items, `pre` as code and table rows. Scripts, styles, navigation and what the page's
+    own markup hides are left out.
 
     The title comes first, as a heading, unless the page's first heading says the same.
     """
@@ -218,7 +174,7 @@ def parse(data: bytes) -> ParsedDocument:
         if tag == "-text":
             if event == "enter":
                 reader.text(node.text_content or "")
-        elif tag in _DROPPED or tag is None or tag.startswith("-"):
+        elif tag is None or tag.startswith("-"):
             continue
         elif event == "enter":
             reader.enter(node, tag)
@@ -229,8 +185,6 @@ def parse(data: bytes) -> ParsedDocument:
 
 def _decode(data: bytes) -> str:
     """By byte order mark or content; a declared legacy encoding counts when the bytes are not UTF-8."""
-    import re
-
     declared = re.search(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?([A-Za-z0-9_:-]{1,40})", data[:4096], re.IGNORECASE)
     if declared:
         try:
