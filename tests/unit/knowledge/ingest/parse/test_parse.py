@@ -67,6 +67,7 @@ FAULTS = [
     (b" \n\t \x00", "a.txt", errors.DocumentEmptyError, "empty"),
     (b"\xff\xfe", "a.txt", errors.DocumentEmptyError, "empty"),
     (b"\x0b\x0b", "a.txt", errors.DocumentEmptyError, "no text"),
+    ("\u200b\u3000\u2060".encode(), "a.txt", errors.DocumentEmptyError, "no text"),
     (b"<script>x</script>", "a.html", errors.DocumentEmptyError, "no text"),
     (b"{}", "a.json", errors.DocumentEmptyError, "no text"),
     (b",,\n,,\n", "a.csv", errors.DocumentEmptyError, "no text"),

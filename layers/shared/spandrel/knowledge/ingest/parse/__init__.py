@@ -25,7 +25,7 @@ def parse(data: bytes, *, name: str, content_type: str | None) -> ParsedDocument
         raise DocumentEmptyError("The file is empty.")
     kind = detect(data, name=name, content_type=content_type)
     document = _parse(data, kind)
-    if not document.blocks:
+    if not any(character.isprintable() and character != " " for character in document.text):
         raise DocumentEmptyError("The file holds no text.")
     return document
 

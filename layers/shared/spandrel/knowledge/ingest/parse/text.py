@@ -15,11 +15,12 @@ _BOMS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-_DROPPED = (*range(9), 11, *range(14, 32), 127, 0xFEFF)
+# Control characters, and Unicode's tags: letters that are drawn by nothing, so only a model reads what they spell.
+_DROPPED = (*range(9), 11, *range(14, 32), 127, 0xFEFF, *range(0xE0000, 0xE0080))
 _CONTROL: dict[int, str | None] = {**dict.fromkeys(_DROPPED), 12: "\n"}
 _ASCII_CONTROL = bytes((*(code for code in _DROPPED if code < 128), 12))
 _CONTROL_BYTES = bytes(code for code in (*range(1, 7), *range(14, 27), *range(28, 32), 127))
-_CONTROL_FOUND = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufeff]")
+_CONTROL_FOUND = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufeff\U000e0000-\U000e007f]")
 _UNUSABLE = re.compile("[\ud800-\udfff\ufffe\uffff]")
 _LONG_BLANK = re.compile(r"(?:(?<=\S)|\A)\s{512,}+")
 _BLANK_LINE = re.compile(r"\n(?:[^\S\n]*\n)+")
@@ -33,8 +34,8 @@ def blank_run(text: str, length: int) -> bool:
 
 
 def clean(text: str) -> str:
-    """`text` with newlines as `\\n`, without NUL (Postgres refuses it), other control characters and lone
-    surrogates.
+    """`text` with newlines as `\\n`, without NUL (Postgres refuses it), other control characters, tag
+    characters and lone surrogates.
     """
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
