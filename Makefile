@@ -68,7 +68,7 @@ test: $(SYNCED) ## Run every test with coverage; ARGS="tests/unit -k chunk" runs
 	@if [ -n "$(ARGS)" ]; then
 		$(RUN) pytest $(ARGS)
 	else
-		$(RUN) pytest --cov --cov-report=term --cov-fail-under=90
+		$(RUN) pytest -n auto --maxprocesses=4 --cov --cov-report=term --cov-fail-under=90
 	fi
 
 lint: $(SYNCED) ## ruff, mypy and sam validate --lint

@@ -1,14 +1,30 @@
-"""One Postgres cluster a session, one cloned database a test."""
+"""One Postgres cluster a process, one cloned database a test."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.support.knowledge import KnowledgeBase
 from tests.support.postgres import TEMPLATE, Cluster
+
+LOCAL_STACK = "tests/local_stack/"
+
+
+class ByFile(LoadScopeScheduling):
+    """With `-n`: what a module's fixtures make is made once, and there is one local stack however many processes."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.split("::", 1)[0]
+        return LOCAL_STACK if file.startswith(LOCAL_STACK) else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session")
