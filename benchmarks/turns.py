@@ -22,7 +22,8 @@ from psycopg.rows import dict_row
 from benchmarks import server
 from benchmarks.chunking import prose
 from benchmarks.slow_proxy import slow_way
-from spandrel.chat.store import Call, NewMessage, TurnStore
+from spandrel.chat.store import Call, TurnStore
+from spandrel.chat.work import NewMessage
 from spandrel.database import Database
 from spandrel.prompts.models import TemplateRef
 from spandrel.prompts.prepare import Prepare, User

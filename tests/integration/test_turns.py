@@ -10,9 +10,10 @@ from uuid import UUID, uuid4
 import pytest
 
 from spandrel.chat.models import Completion, TokenUsage, ToolCall
-from spandrel.chat.store import NewMessage, TurnStore
+from spandrel.chat.store import TurnStore
 from spandrel.chat.tools import GUARD
 from spandrel.chat.turn import MAX_STEPS, TurnOutcome
+from spandrel.chat.work import NewMessage
 from spandrel.database import Database
 from spandrel.errors import (
     ConflictError,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from hypothesis import given, strategies as st
 
-from spandrel.chat.store import PastMessage
 from spandrel.chat.window import FRAME_TOKENS, fit, transcript
+from spandrel.chat.work import PastMessage
 
 
 def line(*tokens: int) -> list[PastMessage]:

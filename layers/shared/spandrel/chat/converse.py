@@ -10,8 +10,9 @@ from typing import Any
 import msgspec
 
 from spandrel.chat.models import ChatMessage, ToolCall
-from spandrel.chat.store import NewMessage, NewSummary, PastMessage, Work
+from spandrel.chat.store import NewSummary
 from spandrel.chat.tools import GUARD
+from spandrel.chat.work import NewMessage, PastMessage, Work
 from spandrel.prompts.capabilities import map_capabilities
 from spandrel.prompts.compose import lacking_message, passages_message
 from spandrel.prompts.models import Message, Passage

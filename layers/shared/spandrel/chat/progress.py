@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from spandrel.chat.ports import DeltaSink
-from spandrel.chat.store import NewMessage, Saved, TurnStore
+from spandrel.chat.store import Saved, TurnStore
+from spandrel.chat.work import NewMessage
 
 SAVE_SECONDS = 1.0
 

@@ -13,7 +13,8 @@ from uuid import UUID
 
 from spandrel.chat.models import ToolCall, ToolSpec
 from spandrel.chat.ports import ToolCaller
-from spandrel.chat.store import Ask, Decision
+from spandrel.chat.store import Ask
+from spandrel.chat.work import Decision
 from spandrel.ids import uuid7
 from spandrel.prompts.models import Tool
 

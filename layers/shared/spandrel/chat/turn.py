@@ -19,8 +19,9 @@ from spandrel.chat.ask import Asker, Invocation
 from spandrel.chat.models import ChatMessage, ChatRequest, ToolCall
 from spandrel.chat.ports import ChatModel, DeltaSink, ToolCaller
 from spandrel.chat.progress import Progress, TurnCancelledError, TurnLostError
-from spandrel.chat.store import Ask, Call, NewMessage, NewSummary, TurnStore, Work
+from spandrel.chat.store import Ask, Call, NewSummary, TurnStore
 from spandrel.chat.tools import Toolbox
+from spandrel.chat.work import NewMessage, Work
 from spandrel.database import Database
 from spandrel.errors import ContextTooLongError, ModelAnswerInvalidError, SpandrelError
 from spandrel.knowledge.search.models import SearchRequest

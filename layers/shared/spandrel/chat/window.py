@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from spandrel.chat.store import PastMessage
+from spandrel.chat.work import PastMessage
 
 FRAME_TOKENS = 4
 """What a message costs beyond its text."""
