@@ -404,7 +404,7 @@ CREATE FUNCTION told_message(m messages) RETURNS json
 -- and they assign what they call, which is cheaper than PERFORM: a plain expression needs no executor.
 -- The claim's commit waits for no disk. Were it lost with the server, the turn would be in line again and its worker told so.
 CREATE FUNCTION claim_turn(p_user_id text, p_session_id uuid, p_turn_id uuid, p_owner uuid, p_lease_seconds integer) RETURNS text
-    LANGUAGE plpgsql AS $$
+    LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     t turns;
     s agent_sessions;
@@ -502,73 +502,91 @@ CREATE FUNCTION save_partial(p_turn_id uuid, p_owner uuid, p_partial text, p_lea
     RETURNING turns.cancel_requested
 $$;
 
--- Writes a finished turn: its messages, a checkpoint, what it cost, events. Once, whoever asks how often: false where the turn is
--- no longer `p_owner`'s. `p_calls`: a line a model call. `p_summary`: what stands for the messages up to its ordinal from now on.
+-- Writes a finished turn: its messages, a checkpoint, what it cost, events. Once, whoever asks how often: raises SP004, and nothing is
+-- written, where the turn is no longer `p_owner`'s. `p_calls`: a line a model call. `p_summary`: what stands for the messages up to its
+-- ordinal from now on.
 CREATE FUNCTION complete_turn(
     p_user_id text, p_session_id uuid, p_turn_id uuid, p_owner uuid, p_messages jsonb, p_calls jsonb, p_summary jsonb
-) RETURNS boolean
+) RETURNS void
     LANGUAGE plpgsql AS $$
 DECLARE
-    t turns;
-    s agent_sessions;
-    v_count integer := jsonb_array_length(p_messages);
-    v_cost  numeric;
-    v_scope text := set_config('spandrel.user_id', p_user_id, true);
-    v_seq   bigint;
+    v_scope      text := set_config('spandrel.user_id', p_user_id, true);
+    v_count      integer := jsonb_array_length(p_messages);
+    v_branch     uuid;
+    v_ordinal    integer;  -- of the last message before the turn
+    v_checkpoint integer;
+    v_keep       integer;
+    v_number     integer;
+    v_seq        bigint;
 BEGIN
-    SELECT * INTO s FROM agent_sessions WHERE id = p_session_id FOR NO KEY UPDATE;
+    -- Taken to be ours, so that the session is locked and moved on in one go.
+    UPDATE agent_sessions s SET ordinal = s.ordinal + v_count, checkpoints = checkpoints + 1, cost = cost + cost_of(p_calls),
+        updated_at = now(), expires_at = postponed(expires_at, idle_seconds)
+    WHERE id = p_session_id RETURNING branch_id, old.ordinal, checkpoints, keep_checkpoints
+    INTO v_branch, v_ordinal, v_checkpoint, v_keep;
     UPDATE turns SET status = 'completed', finished_at = now(), input = NULL, partial = NULL, said = NULL, lease_owner = NULL,
-        lease_until = NULL, branch_id = s.branch_id, ordinal = s.ordinal
-    WHERE id = p_turn_id AND session_id = s.id AND lease_owner = p_owner AND status = 'running' RETURNING * INTO t;
+        lease_until = NULL, branch_id = v_branch, ordinal = v_ordinal
+    WHERE id = p_turn_id AND session_id = p_session_id AND lease_owner = p_owner AND status = 'running' RETURNING number INTO v_number;
     IF NOT FOUND THEN
-        RETURN false;
+        RAISE EXCEPTION 'turn % has gone to another worker, or has ended', p_turn_id USING ERRCODE = 'SP004';
     END IF;
     INSERT INTO messages (branch_id, ordinal, turn_id, user_id, role, content, tool_calls, tool_call_id, citations, token_count)
-    SELECT s.branch_id, s.ordinal + m.place, t.id, t.user_id, m.value ->> 'role', m.value ->> 'content',
+    SELECT v_branch, v_ordinal + m.place, p_turn_id, p_user_id, m.value ->> 'role', m.value ->> 'content',
            nullif(m.value -> 'tool_calls', 'null'), m.value ->> 'tool_call_id', nullif(m.value -> 'citations', 'null'),
            (m.value ->> 'token_count')::integer
     FROM jsonb_array_elements(p_messages) WITH ORDINALITY AS m (value, place);
-    v_cost := charge_calls(t, p_calls);
+    v_seq := charge_calls(p_user_id, p_session_id, p_turn_id, p_calls);
     IF p_summary IS NOT NULL THEN
         INSERT INTO branch_summaries (branch_id, ordinal, user_id, content, token_count)
-        VALUES (s.branch_id, (p_summary ->> 'ordinal')::integer, t.user_id, p_summary ->> 'content',
+        VALUES (v_branch, (p_summary ->> 'ordinal')::integer, p_user_id, p_summary ->> 'content',
                 (p_summary ->> 'token_count')::integer)
         ON CONFLICT (branch_id, ordinal) DO NOTHING;
     END IF;
-    UPDATE agent_sessions SET ordinal = agent_sessions.ordinal + v_count, checkpoints = checkpoints + 1, cost = cost + v_cost,
-        updated_at = now(), expires_at = postponed(expires_at, idle_seconds) WHERE id = s.id;
     INSERT INTO session_checkpoints (session_id, number, ordinal, branch_id, turn_id, user_id)
-    VALUES (s.id, s.checkpoints + 1, s.ordinal + v_count, s.branch_id, t.id, t.user_id);
-    IF s.keep_checkpoints IS NOT NULL THEN
+    VALUES (p_session_id, v_checkpoint, v_ordinal + v_count, v_branch, p_turn_id, p_user_id);
+    IF v_keep IS NOT NULL THEN
         DELETE FROM session_checkpoints c
-        WHERE c.session_id = s.id AND c.name IS NULL AND c.number > 0 AND c.number <= s.checkpoints + 1 - s.keep_checkpoints;
+        WHERE c.session_id = p_session_id AND c.name IS NULL AND c.number > 0 AND c.number <= v_checkpoint - v_keep;
     END IF;
-    v_seq := append_event(t.user_id, 'turn.completed', 'turns/' || t.id, jsonb_build_object('session_id', s.id, 'number', t.number,
-        'checkpoint', s.checkpoints + 1, 'ordinal', s.ordinal + v_count));
-    RETURN true;
+    v_seq := append_event(p_user_id, 'turn.completed', 'turns/' || p_turn_id, jsonb_build_object('session_id', p_session_id,
+        'number', v_number, 'checkpoint', v_checkpoint, 'ordinal', v_ordinal + v_count));
 END
 $$;
 
--- Writes the ledger lines of a turn's model calls; what they cost together.
-CREATE FUNCTION charge_calls(p_turn turns, p_calls jsonb) RETURNS numeric
+-- What model calls cost together, each rounded as the ledger has it.
+CREATE FUNCTION cost_of(p_calls jsonb) RETURNS numeric
+    LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE
+    v_sum numeric := 0;
+BEGIN
+    FOR i IN 0 .. jsonb_array_length(p_calls) - 1 LOOP
+        v_sum := v_sum + (p_calls -> i ->> 'cost')::us_dollars;
+    END LOOP;
+    RETURN v_sum;
+END
+$$;
+
+-- Writes the ledger lines of a turn's model calls, and counts them. How many there were.
+-- A statement a call: jsonb_to_recordset looks up each column's type every time.
+CREATE FUNCTION charge_calls(p_user_id text, p_session_id uuid, p_turn_id uuid, p_calls jsonb) RETURNS integer
     LANGUAGE plpgsql AS $$
 DECLARE
-    v_sum numeric;
+    v_call jsonb;
+    v_cost numeric;
 BEGIN
-    WITH lines AS (
-        INSERT INTO usage_ledger (user_id, session_id, turn_id, purpose, model, price_version, input_tokens, cached_tokens, output_tokens,
-                                  cost)
-        SELECT p_turn.user_id, p_turn.session_id, p_turn.id, r.*
-        FROM jsonb_to_recordset(p_calls) AS r (purpose text, model text, price_version text, input_tokens bigint,
-                                               cached_tokens bigint, output_tokens bigint, cost numeric)
-        RETURNING cost
-    )
-    SELECT coalesce(sum(cost), 0) INTO v_sum FROM lines;
-    IF v_sum > 0 THEN
-        PERFORM count_cost(p_turn.user_id, p_turn.session_id, p_turn.id, r.cost)
-        FROM jsonb_to_recordset(p_calls) AS r (cost numeric(20, 10));  -- as the ledger has it
-    END IF;
-    RETURN v_sum;
+    FOR i IN 0 .. jsonb_array_length(p_calls) - 1 LOOP
+        v_call := p_calls -> i;
+        INSERT INTO usage_ledger (user_id, session_id, turn_id, purpose, model, price_version, input_tokens, cached_tokens,
+                                  output_tokens, cost)
+        VALUES (p_user_id, p_session_id, p_turn_id, v_call ->> 'purpose', v_call ->> 'model', v_call ->> 'price_version',
+                (v_call ->> 'input_tokens')::bigint, (v_call ->> 'cached_tokens')::bigint, (v_call ->> 'output_tokens')::bigint,
+                (v_call ->> 'cost')::numeric)
+        RETURNING cost INTO v_cost;
+        IF v_cost > 0 THEN
+            PERFORM count_cost(p_user_id, p_session_id, p_turn_id, v_cost);
+        END IF;
+    END LOOP;
+    RETURN jsonb_array_length(p_calls);
 END
 $$;
 
@@ -580,7 +598,8 @@ CREATE FUNCTION end_turn(
     LANGUAGE plpgsql AS $$
 DECLARE
     t turns;
-    v_cost numeric;
+    v_cost  numeric := cost_of(p_calls);
+    v_lines integer;
 BEGIN
     SELECT * INTO t FROM turns WHERE id = p_turn_id;
     PERFORM FROM agent_sessions WHERE id = t.session_id FOR NO KEY UPDATE;
@@ -590,7 +609,7 @@ BEGIN
     IF NOT FOUND THEN
         RETURN false;
     END IF;
-    v_cost := charge_calls(t, p_calls);
+    v_lines := charge_calls(t.user_id, t.session_id, t.id, p_calls);
     UPDATE agent_sessions SET cost = cost + v_cost, updated_at = now() WHERE id = t.session_id AND v_cost > 0;
     PERFORM append_event(t.user_id, 'turn.' || p_status, 'turns/' || t.id, jsonb_strip_nulls(jsonb_build_object(
         'session_id', t.session_id, 'number', t.number, 'code', p_code)));

@@ -48,7 +48,8 @@ CREATE FUNCTION park_turn(
 DECLARE
     t turns;
     a tool_approvals;
-    v_cost numeric;
+    v_cost  numeric := cost_of(p_calls);
+    v_lines integer;
 BEGIN
     SELECT * INTO t FROM turns WHERE id = p_turn_id;
     PERFORM FROM agent_sessions WHERE id = t.session_id FOR NO KEY UPDATE;
@@ -58,7 +59,7 @@ BEGIN
     IF NOT FOUND THEN
         RETURN false;
     END IF;
-    v_cost := charge_calls(t, p_calls);
+    v_lines := charge_calls(t.user_id, t.session_id, t.id, p_calls);
     UPDATE agent_sessions SET cost = cost + v_cost, updated_at = now() WHERE id = t.session_id AND v_cost > 0;
     IF t.status = 'cancelled' THEN
         PERFORM append_event(t.user_id, 'turn.cancelled', 'turns/' || t.id,

@@ -486,6 +486,7 @@ def test_a_worker_that_lost_its_turn_writes_nothing(
 @pytest.mark.parametrize("ending", ["completed", "failed", "cancelled"])
 def test_whoever_is_late_with_an_end_writes_nothing(studio: Studio, session_id: UUID, ending: str) -> None:
     turn = studio.ask(session_id, "Hello!")
+    before = studio.kb.rows("SELECT * FROM agent_sessions")
 
     def during(word: str) -> None:
         studio.kb.rows("UPDATE turns SET lease_owner = %s", uuid4())
@@ -494,6 +495,7 @@ def test_whoever_is_late_with_an_end_writes_nothing(studio: Studio, session_id: 
     studio.model.then("one" if ending == "completed" else BrokenOff("one", ModelRejectedError()))
     assert studio.work() == [TurnOutcome.LOST]
     assert studio.turns.get(ADA, turn.id).status == "running"
+    assert studio.kb.rows("SELECT * FROM agent_sessions") == before
     assert studio.kb.one("SELECT count(*) FROM usage_ledger") == 0
 
 

@@ -17,7 +17,7 @@ SELECT park_turn(%(turn_id)s, %(owner)s, %(said)s::jsonb, %(partial)s, %(calls)s
 -- name: complete_turn
 SELECT complete_turn(
     %(user_id)s, %(session_id)s, %(turn_id)s, %(owner)s, %(messages)s::jsonb, %(calls)s::jsonb, %(summary)s::jsonb
-) AS completed;
+);
 
 -- name: end_turn
 SELECT end_turn(%(turn_id)s, %(owner)s, %(status)s, %(code)s, %(message)s, %(partial)s, %(calls)s::jsonb) AS ended;

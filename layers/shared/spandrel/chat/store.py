@@ -10,14 +10,14 @@ import msgspec
 
 from spandrel.chat.work import Claim, NewMessage, Work
 from spandrel.database import Database
+from spandrel.driver import psycopg
 from spandrel.sessions.messages import TurnTask
 from spandrel.sql import Queries
 
 queries = Queries.beside(__file__)
 WAIT_SECONDS = 86_400
 """How long a tool call waits for a person's word."""
-
-
+_TURN_LOST = "SP004"  # raised by complete_turn()
 _CLAIM = msgspec.json.Decoder(Claim)
 
 
@@ -104,7 +104,13 @@ class TurnStore:
             "calls": _json(calls),
             "summary": _json(summary) if summary else None,
         }
-        return bool(self._run_alone(queries.complete_turn, parameters)[0]["completed"])
+        try:
+            self._run_alone(queries.complete_turn, parameters)
+        except psycopg.Error as error:
+            if error.sqlstate != _TURN_LOST:
+                raise
+            return False
+        return True
 
     def end(self, status: str, code: str | None, message: str | None, partial: str | None, calls: list[Call]) -> bool:
         """Failed or cancelled. False as above."""
