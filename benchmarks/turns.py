@@ -3,8 +3,9 @@
     python -m benchmarks.turns
 
 No model is asked on either side. Ours: claim (state and history loaded), then completion (messages, checkpoint, ledger,
-events). Theirs: one `invoke` of a graph with a single node that appends an answer, by default and with
-`durability="exit"`. Rounds take turns; medians are printed.
+events), by a worker that did the session's last turn and by one that has not seen the session. Theirs: one `invoke` of
+a graph with a single node that appends an answer, by default and with `durability="exit"`. Rounds take turns; medians
+are printed.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from psycopg.rows import dict_row
 from benchmarks import server
 from benchmarks.chunking import prose
 from benchmarks.slow_proxy import slow_way
+from spandrel.chat.histories import Histories
 from spandrel.chat.store import Call, TurnStore
 from spandrel.chat.work import NewMessage
 from spandrel.database import Database
@@ -66,10 +68,11 @@ class NoQueue:
 
 
 class Ours:
-    """A session, and turns of it; `persist` is what is timed."""
+    """A session, and turns of it; `persist` is what is timed. `warm`: one worker does them all."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, warm: bool = True) -> None:
         self.database, self.turns = database, Turns(database, NoQueue())
+        self.histories = Histories() if warm else Histories(size=0)
         prepare = Prepare(database, lambda: None)  # type: ignore[arg-type, return-value]
         template = Templates(database).create("bench", NewTemplate(f"t-{uuid4().hex}", SOURCE)).template
         begin = BeginSession(database, prepare, NoQueue, "bench")
@@ -81,7 +84,7 @@ class Ours:
 
     def persist(self, turn_id: UUID, question: str, answer: str) -> None:
         task = TurnTask(turn_id=turn_id, session_id=self.session_id, user_id="bench")
-        store = TurnStore(self.database, task, uuid4(), 60)
+        store = TurnStore(self.database, task, uuid4(), 60, self.histories)
         outcome, _ = store.claim()
         assert outcome == "claimed"
         messages = [NewMessage("user", question, 30), NewMessage("assistant", answer, 150)]
@@ -119,28 +122,30 @@ def time_of(run: Callable[..., object], *arguments: object) -> float:
 
 def compare(directory: str, round_trip: float) -> None:
     url = f"postgresql:///turns?host={quote(directory, safe='/')}"
-    our = Ours(server.as_role(url, "spandrel_app"))
+    database = server.as_role(url, "spandrel_app")
+    ours = {"a worker that knows the session": Ours(database), "one that does not": Ours(database, warm=False)}
     admin = url.replace("///", "//postgres@/")
-    peers = {
-        "by default": theirs(admin, None)[0],
-        'durability="exit"': theirs(admin, "exit")[0],
-    }
-    times: dict[str, list[float]] = {"ours": [], **{name: [] for name in peers}}
+    peers = {"by default": theirs(admin, None)[0], 'durability="exit"': theirs(admin, "exit")[0]}
+    times: dict[str, list[float]] = {name: [] for name in (*ours, *peers)}
     for number in range(ROUNDS + 5):
         pair = next(SAID)
-        turn_id = our.ask(pair[0])
-        taken = {"ours": time_of(our.persist, turn_id, *pair)}
+        asked = {name: our.ask(pair[0]) for name, our in ours.items()}
+        taken = {name: time_of(our.persist, asked[name], *pair) for name, our in ours.items()}
         taken |= {name: time_of(turn, *pair) for name, turn in peers.items()}
         if number >= 5:
             for name, each in taken.items():
                 times[name].append(each)
-    mine = statistics.median(times["ours"])
-    told = ", ".join(
-        f"LangGraph {name} {statistics.median(times[name]):.1f} ms, ratio "
-        f"{statistics.median(b / a for a, b in zip(times['ours'], times[name], strict=True)):.1f}"
-        for name in peers
-    )
-    print(f"a turn's persistence at {round_trip} ms round trip: ours {mine:.1f} ms, {told}", flush=True)
+    for mine in ours:
+        told = ", ".join(
+            f"LangGraph {name} {statistics.median(times[name]):.1f} ms, ratio "
+            f"{statistics.median(b / a for a, b in zip(times[mine], times[name], strict=True)):.1f}"
+            for name in peers
+        )
+        print(
+            f"a turn's persistence at {round_trip} ms round trip: ours, by {mine}, "
+            f"{statistics.median(times[mine]):.1f} ms, {told}",
+            flush=True,
+        )
 
 
 def bytes_of(url: str, turns: int) -> None:

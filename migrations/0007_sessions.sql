@@ -398,17 +398,22 @@ CREATE FUNCTION told_message(m messages) RETURNS json
     RETURN json_build_array(m.ordinal, m.role, m.content, m.tool_calls, m.tool_call_id, m.token_count);
 
 -- Takes a turn for `p_owner` and gives what it is worked on with, as JSON text: {outcome, work}. `outcome`: claimed, or what `refuse_turn`
--- says; then there is no work. Its `connections`: who may see the answer while it is made.
+-- says; then there is no work. Its `connections`: who may see the answer while it is made. Its `history`: what was said after
+-- `history_after`, which is what its summary tells or, if the worker knows of more of this very line, `p_known_ordinal`.
 --
 -- This and `complete_turn` are what every turn waits for. They set their scope themselves, so that each is one message and no more,
 -- and they assign what they call, which is cheaper than PERFORM: a plain expression needs no executor.
 -- The claim's commit waits for no disk. Were it lost with the server, the turn would be in line again and its worker told so.
-CREATE FUNCTION claim_turn(p_user_id text, p_session_id uuid, p_turn_id uuid, p_owner uuid, p_lease_seconds integer) RETURNS text
+CREATE FUNCTION claim_turn(
+    p_user_id text, p_session_id uuid, p_turn_id uuid, p_owner uuid, p_lease_seconds integer,
+    p_known_branch_id uuid, p_known_ordinal integer
+) RETURNS text
     LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     t turns;
     s agent_sessions;
     v_summary   branch_summaries;
+    v_after     integer;
     v_history   json;
     v_decisions jsonb := '{}';
     v_tools     jsonb := '[]';
@@ -432,12 +437,20 @@ BEGIN
     END IF;
     IF s.branch_id = s.id THEN  -- the line that the session began with: there is nothing before it
         SELECT * INTO v_summary FROM branch_summaries WHERE branch_id = s.id ORDER BY ordinal DESC LIMIT 1;
-        SELECT json_agg(told_message(m) ORDER BY m.ordinal) INTO v_history
-        FROM messages m WHERE m.branch_id = s.id AND m.ordinal > coalesce(v_summary.ordinal, 0);
     ELSE
         SELECT * INTO v_summary FROM line_summary(s.branch_id);
+    END IF;
+    v_after := coalesce(v_summary.ordinal, 0);
+    IF s.branch_id = p_known_branch_id AND p_known_ordinal BETWEEN v_after AND s.ordinal THEN
+        v_after := p_known_ordinal;
+    END IF;
+    IF v_after = s.ordinal THEN  -- nothing that the worker has not read
+        v_history := NULL;
+    ELSIF s.branch_id = s.id THEN
         SELECT json_agg(told_message(m) ORDER BY m.ordinal) INTO v_history
-        FROM line_messages(s.branch_id, coalesce(v_summary.ordinal, 0)) m;
+        FROM messages m WHERE m.branch_id = s.id AND m.ordinal > v_after;
+    ELSE
+        SELECT json_agg(told_message(m) ORDER BY m.ordinal) INTO v_history FROM line_messages(s.branch_id, v_after) m;
     END IF;
     IF t.waits > 0 THEN
         v_decisions := turn_decisions(t.id);
@@ -448,11 +461,11 @@ BEGIN
     v_live := live_connections(s.user_id);
     v_work := json_build_object('outcome', 'claimed', 'work', json_build_object(
         'number', t.number, 'kind', t.kind, 'input', t.input, 'attempt', t.attempt, 'model', s.model, 'config', s.config,
-        'prompt', s.prompt, 'knowledge', s.knowledge, 'ordinal', s.ordinal, 'wanted', s.capabilities -> 'wanted',
-        'said', coalesce(t.said, '[]'), 'decisions', v_decisions, 'tools', v_tools,
+        'prompt', s.prompt, 'knowledge', s.knowledge, 'branch_id', s.branch_id, 'ordinal', s.ordinal,
+        'wanted', s.capabilities -> 'wanted', 'said', coalesce(t.said, '[]'), 'decisions', v_decisions, 'tools', v_tools,
         'summary', CASE WHEN v_summary.ordinal IS NOT NULL
                         THEN json_build_object('ordinal', v_summary.ordinal, 'content', v_summary.content) END,
-        'connections', v_live, 'history', coalesce(v_history, '[]')));
+        'connections', v_live, 'history_after', v_after, 'history', coalesce(v_history, '[]')));
     v_seq := append_event(s.user_id, 'turn.started', 'turns/' || t.id,
                           jsonb_build_object('session_id', s.id, 'number', t.number, 'attempt', t.attempt));
     RETURN v_work;

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
+from spandrel.chat.histories import Histories
 from spandrel.errors import ConflictError, IllegalMoveError, InvalidRequestError, NotFoundError
 from spandrel.idempotency.key import IdempotencyKey
 from spandrel.prompts.prepare import User
@@ -266,6 +267,7 @@ class Lifecycle(RuleBasedStateMachine):
         self.status: dict[UUID, str] = {first.id: "active"}
         self.last: dict[UUID, tuple[UUID, list[str], str]] = {}
         self.count = 0
+        self.workers = [Histories(), Histories()]
 
     template: UUID
 
@@ -277,15 +279,19 @@ class Lifecycle(RuleBasedStateMachine):
         newest = self.studio.session(session_id).checkpoints
         self.places[session_id, newest] = list(self.lines[session_id])
 
-    @rule(index=st.integers(0, 9))
-    def say(self, index: int) -> None:
+    @rule(index=st.integers(0, 9), worker=st.integers(0, 2))
+    def say(self, index: int, worker: int) -> None:
+        """By a worker that knows the session or what it was, or by a new one: all send the model the same."""
         if session_id := self._pick(index, "active"):
             self.count += 1
             before = list(self.lines[session_id])
+            self.studio.histories = [*self.workers, Histories()][worker]
             turn = self.studio.say(session_id, f"q{self.count}", f"a{self.count}")
             self.last[session_id] = (turn.id, before, f"q{self.count}")
             self.lines[session_id] += [f"q{self.count}", f"a{self.count}"]
             self._mark(session_id)
+            read = [message.content for message in self.studio.model.requests[-1].messages if message.role != "system"]
+            assert read == [*before, f"q{self.count}"]
 
     @rule(index=st.integers(0, 9))
     def fail(self, index: int) -> None:

@@ -7,13 +7,15 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
 
+import msgspec
 import pytest
 
+from spandrel.chat.histories import Histories
 from spandrel.chat.models import Completion, TokenUsage, ToolCall
 from spandrel.chat.store import TurnStore
 from spandrel.chat.tools import GUARD
 from spandrel.chat.turn import MAX_STEPS, TurnOutcome
-from spandrel.chat.work import NewMessage
+from spandrel.chat.work import NewMessage, Work
 from spandrel.database import Database
 from spandrel.errors import (
     ConflictError,
@@ -285,6 +287,11 @@ def test_what_falls_out_of_the_window_is_summarised_once(studio: Studio, session
     assert studio.work(context_tokens=2000) == [TurnOutcome.COMPLETED]
     assert "They counted words." in asked_for(studio)[1][1]
     assert studio.kb.one("SELECT count(*) FROM branch_summaries") == 1
+    asked = asked_for(studio)
+    studio.turns.regenerate(ADA, studio.turns.page(ADA, session_id, 1, None).items[0].id)
+    studio.model.then("Once more.")
+    assert studio.work(context_tokens=2000, histories=Histories()) == [TurnOutcome.COMPLETED]
+    assert asked_for(studio) == asked
 
 
 def test_a_summary_that_cannot_be_had_costs_no_answer(studio: Studio, session_id: UUID) -> None:
@@ -295,6 +302,66 @@ def test_a_summary_that_cannot_be_had_costs_no_answer(studio: Studio, session_id
     assert studio.work(context_tokens=2000) == [TurnOutcome.COMPLETED]
     assert studio.kb.one("SELECT count(*) FROM branch_summaries") == 0
     assert len(studio.said(session_id)) == 14
+
+
+# -- what a worker remembers
+
+
+def claimed(studio: Studio, session_id: UUID, histories: Histories) -> Work:
+    """What a worker gets for a turn, which is then cancelled."""
+    turn = studio.ask(session_id, "And?")
+    task = msgspec.convert(studio.queue.messages.pop(0), TurnTask)
+    outcome, work = TurnStore(studio.kb.app, task, uuid4(), 60, histories).claim()
+    studio.kb.rows("UPDATE turns SET status = 'cancelled', finished_at = now() WHERE id = %s", turn.id)
+    assert outcome == "claimed"
+    assert work is not None
+    return work
+
+
+def test_a_worker_is_told_only_what_it_does_not_know(studio: Studio, session_id: UUID) -> None:
+    studio.say(session_id, "One?", "First.")
+    studio.say(session_id, "Two?", "Second.")
+    studio.say(session_id, "Three?", "Third.")
+    knows, forgot = (claimed(studio, session_id, each) for each in (studio.histories, Histories()))
+    assert (knows.history_after, forgot.history_after) == (4, 0)
+    assert knows.history == forgot.history
+    assert [message.ordinal for message in knows.history] == [1, 2, 3, 4, 5, 6]
+    assert claimed(studio, session_id, studio.histories).history_after == 6
+
+
+def test_a_worker_that_knows_a_line_which_was_left_is_told_all_of_the_new(studio: Studio, session_id: UUID) -> None:
+    for number in ("One", "Two", "Three"):
+        studio.say(session_id, f"{number}?", f"{number}.")
+    left, studio.histories = studio.histories, Histories()
+    studio.checkpoints.restore(ADA, session_id, 1)
+    studio.say(session_id, "Other?", "Other.")
+    studio.say(session_id, "Another?", "Another.")
+    studio.histories = left
+    studio.say(session_id, "And?", "And.")
+    assert [text for role, text in asked_for(studio) if role != "system"] == [
+        "One?",
+        "One.",
+        "Other?",
+        "Other.",
+        "Another?",
+        "Another.",
+        "And?",
+    ]
+
+
+def test_a_worker_that_knows_less_than_was_summarised_is_told_what_came_after(studio: Studio, session_id: UUID) -> None:
+    for number in range(2):
+        studio.say(session_id, "word " * 300, f"Answer {number}.")
+    early, studio.histories = studio.histories, Histories()
+    for number in range(2, 6):
+        studio.say(session_id, "word " * 300, f"Answer {number}.")
+    studio.model.then("They counted words.", "Sixth.")
+    studio.ask(session_id, "What did we do?")
+    assert studio.work(context_tokens=2000) == [TurnOutcome.COMPLETED]
+    knows, forgot = (claimed(studio, session_id, each) for each in (early, Histories()))
+    assert knows.summary is not None
+    assert knows.history_after == knows.summary.ordinal
+    assert knows.history == forgot.history
 
 
 # -- tools

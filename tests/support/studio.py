@@ -9,6 +9,7 @@ from uuid import UUID
 import msgspec
 
 from spandrel.chat.ask import Invocation
+from spandrel.chat.histories import Histories
 from spandrel.chat.turn import RunTurn, TurnOutcome
 from spandrel.ids import uuid7
 from spandrel.prompts.generate import GeneratePrompt
@@ -53,6 +54,7 @@ class Studio:
         self.kb = kb
         self.model = model or FakeChatModel()
         self.queue = FakeTurnQueue()
+        self.histories = Histories()
         self.templates = Templates(kb.app)
         self.prepare = Prepare(kb.app, lambda: kb.search)
         self.begin_session = BeginSession(kb.app, self.prepare, lambda: self.queue, "fake-model")
@@ -74,6 +76,7 @@ class Studio:
             "prices": PriceTable.load(PRICES),
             "context_tokens": 8000,
             "lease_seconds": 60,
+            "histories": self.histories,
         }
         return RunTurn(**made | changes)
 

@@ -1,6 +1,8 @@
 -- name: claim_turn
 -- The functions are documented with their migration.
-SELECT claim_turn(%(user_id)s, %(session_id)s, %(turn_id)s, %(owner)s, %(lease_seconds)s) AS claim;
+SELECT claim_turn(
+    %(user_id)s, %(session_id)s, %(turn_id)s, %(owner)s, %(lease_seconds)s, %(known_branch_id)s, %(known_ordinal)s
+) AS claim;
 
 -- name: save_partial
 -- `connections`: who may see the answer while it is made.

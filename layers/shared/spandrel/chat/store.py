@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
 import msgspec
 
+from spandrel.chat.histories import Histories
 from spandrel.chat.work import Claim, NewMessage, Work
 from spandrel.database import Database
 from spandrel.driver import psycopg
@@ -68,12 +69,18 @@ class TurnStore:
     task: TurnTask
     owner: UUID
     lease_seconds: int
+    histories: Histories = field(default_factory=Histories)
 
     def claim(self) -> tuple[str, Work | None]:
         """The outcome, and with `claimed` the work."""
-        [row] = self._run_alone(queries.claim_turn, {"lease_seconds": self.lease_seconds})
-        claim = _CLAIM.decode(row["claim"])
-        return claim.outcome, claim.work
+        known = self.histories.known(self.task)
+        parameters = {
+            "lease_seconds": self.lease_seconds,
+            "known_branch_id": known.branch_id if known else None,
+            "known_ordinal": known.ordinal if known else None,
+        }
+        claim = _CLAIM.decode(self._run_alone(queries.claim_turn, parameters)[0]["claim"])
+        return claim.outcome, self.histories.completed(self.task, claim.work) if claim.work else None
 
     def save(self, partial: str) -> Saved | None:
         """None: the turn is no longer this worker's."""

@@ -16,6 +16,7 @@ import msgspec
 
 from spandrel.chat import converse, window
 from spandrel.chat.ask import Asker, Invocation
+from spandrel.chat.histories import Histories
 from spandrel.chat.models import ChatMessage, ChatRequest, ToolCall
 from spandrel.chat.ports import ChatModel, DeltaSink, ToolCaller
 from spandrel.chat.progress import Progress, TurnCancelledError, TurnLostError
@@ -64,9 +65,10 @@ class RunTurn:
     lease_seconds: int
     tools: ToolCaller | None = None
     sink: DeltaSink | None = None
+    histories: Histories = field(default_factory=Histories)
 
     def run(self, task: TurnTask, invocation: Invocation) -> TurnOutcome:
-        store = TurnStore(self.database, task, uuid4(), self.lease_seconds)
+        store = TurnStore(self.database, task, uuid4(), self.lease_seconds, self.histories)
         outcome, work = store.claim()
         if work is None:
             return TurnOutcome(outcome)

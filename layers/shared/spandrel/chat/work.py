@@ -62,6 +62,8 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     """A claimed turn and what it is worked on with.
 
     `said`: by the workers before this one, not to be said again. `decisions`: of its user on tool calls, by call id.
+    `history`: the messages of the session's line after `history_after`, the ordinal that the summary reaches to, or the
+    worker's own memory.
     """
 
     number: int
@@ -72,9 +74,11 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     config: dict[str, Any]
     prompt: Prompt
     knowledge: Knowledge | None
+    branch_id: UUID
     ordinal: int
     wanted: list[str]
     summary: PastSummary | None
+    history_after: int
     history: list[PastMessage]
     tools: list[ToolRow]
     said: list[NewMessage] = []
