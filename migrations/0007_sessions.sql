@@ -151,6 +151,7 @@ CREATE TABLE turns (
     waits             integer NOT NULL DEFAULT 0,
     branch_id         uuid,              -- where it stands once it is completed
     ordinal           integer,           -- of the last message before it
+    message_count     integer,           -- how many it added
     attempt           integer NOT NULL DEFAULT 0,
     cancel_requested  boolean NOT NULL DEFAULT false,
     error_code        text,
@@ -423,17 +424,20 @@ DECLARE
     v_commit    text := set_config('synchronous_commit', 'off', true);
     v_seq       bigint;
 BEGIN
-    -- The session first, then its turns: the order of everything that touches both.
+    -- The session first, then its turns: the order of everything that touches both. The turn is looked for by its id alone:
+    -- on a table without statistics yet, the planner would as soon read all the turns of the session.
     SELECT * INTO s FROM agent_sessions WHERE id = p_session_id FOR NO KEY UPDATE;
     UPDATE turns SET status = 'running', attempt = attempt + 1, lease_owner = p_owner, partial = NULL,
         lease_until = now() + make_interval(secs => p_lease_seconds), started_at = coalesce(started_at, now())
-    WHERE id = p_turn_id AND session_id = s.id AND s.status = 'active'
+    WHERE id = p_turn_id AND s.status = 'active'
       AND (status = 'queued' OR status = 'running' AND lease_until <= now())
       AND NOT EXISTS (SELECT FROM turns e WHERE e.session_id = s.id AND e.number < turns.number AND e.finished_at IS NULL)
       AND NOT EXISTS (SELECT FROM exhausted_budgets(s.user_id, s.id))
     RETURNING * INTO t;
     IF NOT FOUND THEN
         RETURN json_build_object('outcome', refuse_turn(p_turn_id, s));
+    ELSIF t.session_id <> s.id THEN
+        RAISE EXCEPTION 'turn % is not of session %', p_turn_id, p_session_id;
     END IF;
     IF s.branch_id = s.id THEN  -- the line that the session began with: there is nothing before it
         SELECT * INTO v_summary FROM branch_summaries WHERE branch_id = s.id ORDER BY ordinal DESC LIMIT 1;
@@ -530,6 +534,7 @@ DECLARE
     v_checkpoint integer;
     v_keep       integer;
     v_number     integer;
+    v_session    uuid;
     v_seq        bigint;
 BEGIN
     -- Taken to be ours, so that the session is locked and moved on in one go.
@@ -538,9 +543,9 @@ BEGIN
     WHERE id = p_session_id RETURNING branch_id, old.ordinal, checkpoints, keep_checkpoints
     INTO v_branch, v_ordinal, v_checkpoint, v_keep;
     UPDATE turns SET status = 'completed', finished_at = now(), input = NULL, partial = NULL, said = NULL, lease_owner = NULL,
-        lease_until = NULL, branch_id = v_branch, ordinal = v_ordinal
-    WHERE id = p_turn_id AND session_id = p_session_id AND lease_owner = p_owner AND status = 'running' RETURNING number INTO v_number;
-    IF NOT FOUND THEN
+        lease_until = NULL, branch_id = v_branch, ordinal = v_ordinal, message_count = v_count
+    WHERE id = p_turn_id AND lease_owner = p_owner AND status = 'running' RETURNING number, session_id INTO v_number, v_session;
+    IF NOT FOUND OR v_session <> p_session_id THEN
         RAISE EXCEPTION 'turn % has gone to another worker, or has ended', p_turn_id USING ERRCODE = 'SP004';
     END IF;
     INSERT INTO messages (branch_id, ordinal, turn_id, user_id, role, content, tool_calls, tool_call_id, citations, token_count)

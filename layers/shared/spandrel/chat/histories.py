@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from uuid import UUID
@@ -50,11 +51,14 @@ class Histories:
 
     def completed(self, task: TurnTask, work: Work) -> Work:
         """`work`, claimed by what is known, with its whole history; that is kept for the session's next turn."""
-        known, history = self._drop(task), work.history
+        known, history, size = self._drop(task), work.history, _size(work.history)
         if known and known.branch_id == work.branch_id and known.ordinal == work.history_after:
             summarised = work.summary.ordinal if work.summary else 0
-            history = [message for message in known.messages if message.ordinal > summarised] + history
-        self._keep(task, work.branch_id, history)
+            begin = bisect_right(known.messages, summarised, key=lambda message: message.ordinal)
+            history = known.messages[begin:] + history
+            size += known.size - _size(known.messages[:begin])
+        if history and size <= self.size:
+            self._keep(task, Line(work.branch_id, history, size))
         return msgspec.structs.replace(work, history=history)
 
     def _drop(self, task: TurnTask) -> Line | None:
@@ -62,17 +66,14 @@ class Histories:
         self._held -= line.size if line else 0
         return line
 
-    def _keep(self, task: TurnTask, branch_id: UUID, messages: list[PastMessage]) -> None:
-        size = sum(map(_size, messages))
-        if not messages or size > self.size:
-            return
-        self._lines[task.user_id, task.session_id] = Line(branch_id, messages, size)
-        self._held += size
+    def _keep(self, task: TurnTask, line: Line) -> None:
+        self._lines[task.user_id, task.session_id] = line
+        self._held += line.size
         while self._held > self.size:
             _, oldest = self._lines.popitem(last=False)
             self._held -= oldest.size
 
 
-def _size(message: PastMessage) -> int:
-    calls = len(msgspec.json.encode(message.tool_calls)) if message.tool_calls else 0
-    return MESSAGE_SIZE + len(message.content) + calls
+def _size(messages: list[PastMessage]) -> int:
+    calls = sum(len(msgspec.json.encode(message.tool_calls)) for message in messages if message.tool_calls)
+    return calls + sum(MESSAGE_SIZE + len(message.content) for message in messages)

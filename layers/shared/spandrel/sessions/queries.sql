@@ -52,7 +52,7 @@ SELECT * FROM enqueue_turn(%(session_id)s, %(turn_id)s, %(kind)s, %(client_messa
 -- The text of a completed turn is that of its last message.
 SELECT t.id, t.session_id, t.number, t.kind, t.status, t.client_message_id, t.input,
        CASE WHEN t.status = 'completed' THEN (
-           SELECT m.content FROM messages m WHERE m.branch_id = t.branch_id AND m.turn_id = t.id ORDER BY m.ordinal DESC LIMIT 1)
+           SELECT m.content FROM messages m WHERE m.branch_id = t.branch_id AND m.ordinal = t.ordinal + t.message_count)
        ELSE t.partial END AS text,
        t.branch_id, t.ordinal, t.attempt, t.cancel_requested, t.error_code, t.error_message, t.queued_at, t.started_at, t.finished_at
 FROM turns t WHERE t.id = %(turn_id)s;
@@ -94,7 +94,8 @@ FROM again;
 -- What a completed turn was asked.
 SELECT t.session_id, t.branch_id, t.ordinal, t.kind, (
     SELECT m.content FROM messages m
-    WHERE m.branch_id = t.branch_id AND m.turn_id = t.id AND m.role = 'user' ORDER BY m.ordinal LIMIT 1) AS input
+    WHERE m.branch_id = t.branch_id AND m.ordinal > t.ordinal AND m.ordinal <= t.ordinal + t.message_count
+      AND m.role = 'user' ORDER BY m.ordinal LIMIT 1) AS input
 FROM turns t WHERE t.id = %(turn_id)s AND t.status = 'completed';
 
 -- name: waiting_turns

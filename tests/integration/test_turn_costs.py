@@ -1,0 +1,55 @@
+"""What a turn costs the database, in rows read: it does not grow with the session."""
+
+from __future__ import annotations
+
+from collections import Counter
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from spandrel.chat.store import TurnStore
+from spandrel.sessions.messages import TurnTask
+from tests.support.knowledge import ADA
+from tests.support.studio import Studio
+
+
+def rows_read(studio: Studio) -> Counter[str]:
+    """By table, up to now."""
+    studio.kb.app.run(b"SELECT pg_stat_force_next_flush()")
+    rows = studio.kb.rows("SELECT relname, seq_tup_read + coalesce(idx_tup_fetch, 0) AS read FROM pg_stat_user_tables")
+    return Counter({row["relname"]: row["read"] for row in rows})
+
+
+def test_a_turn_reads_no_more_rows_in_a_long_session_than_in_a_short_one(studio: Studio) -> None:
+    """On tables without statistics, as they are when a deployment is new."""
+    session_id = studio.begin().id
+    costs = []
+    for number in range(40):
+        before = rows_read(studio)
+        studio.say(session_id, f"{number}?", f"{number}.")
+        costs.append(rows_read(studio) - before)
+    assert costs[5]["turns"] > 0
+    assert costs[39] == costs[5]
+
+
+def test_an_old_turn_is_read_like_a_new_one(studio: Studio) -> None:
+    session_id = studio.begin().id
+    turns = [studio.say(session_id, f"{number}?", f"{number}.").id for number in range(20)]
+    costs = []
+    for turn_id in (turns[0], turns[-1]):
+        before = rows_read(studio)
+        assert studio.turns.get(ADA, turn_id).text is not None
+        again = studio.turns.regenerate(ADA, turn_id)
+        costs.append(rows_read(studio) - before)
+        studio.turns.cancel(ADA, again.id)
+    assert costs[0] == costs[1]
+
+
+def test_a_turn_of_another_session_is_not_claimed(studio: Studio) -> None:
+    one, other = studio.begin().id, studio.begin().id
+    turn = studio.ask(one, "Hello!")
+    task = TurnTask(turn_id=turn.id, session_id=other, user_id=ADA)
+    with pytest.raises(psycopg.errors.RaiseException, match="is not of session"):
+        TurnStore(studio.kb.app, task, uuid4(), 60).claim()
+    assert studio.turns.get(ADA, turn.id).status == "queued"
