@@ -153,8 +153,8 @@ class DeltaStream:
         finally:
             answer.finished.set()
 
-    def _flush(self, answer: _Answer) -> None:
-        """Begins a frame to each listener that has something to come and nothing under way."""
+    def _flush(self, answer: _Answer) -> list[asyncio.Task[None]]:
+        """Begins a frame to each listener that has something to come and nothing under way. All that are under way."""
         for connection_id in answer.audience:
             if connection_id not in answer.listeners:
                 shown = 0 if connection_id in answer.early else None
@@ -162,13 +162,19 @@ class DeltaStream:
         for listener in answer.listeners.values():
             if (listener.task is None or listener.task.done()) and _lacks(listener, answer):
                 listener.task = asyncio.create_task(self._send(listener, answer))
+        tasks = [listener.task for listener in answer.listeners.values()]
+        return [task for task in tasks if task is not None and not task.done()]
 
     async def _finish(self, answer: _Answer) -> None:
-        tasks = [listener.task for listener in answer.listeners.values() if listener.task is not None]
-        if tasks:
-            _, late = await asyncio.wait(tasks, timeout=END_SECONDS)
-            for task in late:
-                task.cancel()
+        """Until everyone has all of it, what was lost on the way included, or the time is over."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + END_SECONDS
+        while sending := self._flush(answer):
+            if (left := end - loop.time()) <= 0:
+                for task in sending:
+                    task.cancel()
+                return
+            await asyncio.wait(sending, timeout=min(FLUSH_SECONDS, left))
 
     async def _send(self, listener: _Listener, answer: _Answer) -> None:
         assert self._gateway is not None
