@@ -224,17 +224,19 @@ $$;
 CREATE TRIGGER agent_sessions_status BEFORE UPDATE OF status ON agent_sessions
     FOR EACH ROW WHEN (old.status IS DISTINCT FROM new.status) EXECUTE FUNCTION guard_session_status();
 
--- The messages of a line in order, its ancestors' included, after `p_after`.
-CREATE FUNCTION line_messages(p_branch_id uuid, p_after integer) RETURNS SETOF messages
+-- The messages of a line in order, its ancestors' included, after `p_after` and up to `p_upto`.
+CREATE FUNCTION line_messages(p_branch_id uuid, p_after integer, p_upto integer) RETURNS SETOF messages
     LANGUAGE sql STABLE AS $$
     WITH RECURSIVE line AS (
-        SELECT b.parent_id, b.parent_ordinal, b.id, 2147483647 AS upto FROM branches b WHERE b.id = p_branch_id
+        SELECT b.parent_id, b.parent_ordinal, b.id, p_upto AS upto FROM branches b WHERE b.id = p_branch_id
         UNION ALL
         SELECT b.parent_id, b.parent_ordinal, b.id, least(line.parent_ordinal, line.upto)
         FROM line JOIN branches b ON b.id = line.parent_id
         WHERE least(line.parent_ordinal, line.upto) > p_after
     )
-    SELECT m.* FROM line JOIN messages m ON m.branch_id = line.id AND m.ordinal > p_after AND m.ordinal <= line.upto
+    SELECT m.* FROM line CROSS JOIN LATERAL (
+        SELECT * FROM messages WHERE branch_id = line.id AND ordinal > p_after AND ordinal <= line.upto
+        OFFSET 0) m  -- branch by branch: of how many there are the planner has no idea, and would read all messages
     ORDER BY m.ordinal
 $$;
 
@@ -454,7 +456,7 @@ BEGIN
         SELECT json_agg(told_message(m) ORDER BY m.ordinal) INTO v_history
         FROM messages m WHERE m.branch_id = s.id AND m.ordinal > v_after;
     ELSE
-        SELECT json_agg(told_message(m) ORDER BY m.ordinal) INTO v_history FROM line_messages(s.branch_id, v_after) m;
+        SELECT json_agg(told_message(m) ORDER BY m.ordinal) INTO v_history FROM line_messages(s.branch_id, v_after, s.ordinal) m;
     END IF;
     IF t.waits > 0 THEN
         v_decisions := turn_decisions(t.id);

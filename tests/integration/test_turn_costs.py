@@ -46,6 +46,20 @@ def test_an_old_turn_is_read_like_a_new_one(studio: Studio) -> None:
     assert costs[0] == costs[1]
 
 
+def test_a_page_of_messages_reads_no_others(studio: Studio) -> None:
+    session_id = studio.begin().id
+    for number in range(10):
+        studio.say(session_id, f"{number}?", f"{number}.")
+    studio.checkpoints.restore(ADA, session_id, 5)
+    for number in range(5):
+        studio.say(session_id, f"Other {number}?", f"Other {number}.")
+    for after in (0, 8, 16):
+        before = rows_read(studio)
+        page = studio.checkpoints.messages(ADA, session_id, after, 4)
+        assert [message.ordinal for message in page] == [after + 1, after + 2, after + 3, after + 4]
+        assert (rows_read(studio) - before)["messages"] == 4
+
+
 def test_a_turn_of_another_session_is_not_claimed(studio: Studio) -> None:
     one, other = studio.begin().id, studio.begin().id
     turn = studio.ask(one, "Hello!")

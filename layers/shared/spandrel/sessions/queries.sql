@@ -103,13 +103,15 @@ SELECT id, user_id, session_id, attempt FROM turns
 WHERE session_id = %(session_id)s AND finished_at IS NULL AND status = 'queued' ORDER BY number;
 
 -- name: list_messages
--- The line of a session, or what it was at a checkpoint, in order.
+-- The line of a session, or what it was at a checkpoint, in order. Ordinals have no gaps, so a page's end is known.
 SELECT m.ordinal, m.turn_id, m.role, m.content, m.tool_calls, m.tool_call_id, m.citations, m.token_count, m.created_at
 FROM agent_sessions s
 LEFT JOIN session_checkpoints c ON c.session_id = s.id AND c.number = %(checkpoint)s
-CROSS JOIN LATERAL line_messages(coalesce(c.branch_id, s.branch_id), %(after)s) m
-WHERE s.id = %(session_id)s AND m.ordinal <= coalesce(c.ordinal, s.ordinal)
-ORDER BY m.ordinal LIMIT %(limit)s;
+CROSS JOIN LATERAL line_messages(
+    coalesce(c.branch_id, s.branch_id), %(after)s,
+    least(coalesce(c.ordinal, s.ordinal), %(after)s::bigint + %(limit)s)::integer) m
+WHERE s.id = %(session_id)s
+ORDER BY m.ordinal;
 
 -- name: list_checkpoints
 -- Newest first; `before` is the last number of the page before.
