@@ -23,7 +23,11 @@ SETTINGS = {
     "work_mem": "64MB",
     "synchronous_commit": "on",
 }
-"""About what a db.r7g.large brings, on the two cores of a laptop. The peers run on the very same server."""
+"""About what a db.r7g.large brings, on the two cores of a laptop. The peers run on the very same server.
+
+RDS for PostgreSQL has huge pages on from large classes up ("Huge pages for RDS for PostgreSQL"). They are used here, too,
+where the machine has some to spare: `sysctl vm.nr_hugepages=1750` before, `=0` afterwards.
+"""
 
 
 @contextmanager
@@ -41,6 +45,8 @@ def postgres(directory: Path | None = None) -> Iterator[str]:
                     connection.execute(f"ALTER SYSTEM SET {name} = '{value}'")
             server.stop()
             server.ensure_postgres_running()
+            with psycopg.connect(server.get_uri()) as connection:
+                print("huge pages:", *connection.execute("SHOW huge_pages_status").fetchone() or (), flush=True)
             yield f"postgresql://postgres@/{{database}}?host={server.get_postmaster_info().socket_dir}"
         finally:
             server.stop()
