@@ -25,8 +25,8 @@ SETTINGS = {
 }
 """About what a db.r7g.large brings, on the two cores of a laptop. The peers run on the very same server.
 
-RDS for PostgreSQL has huge pages on from large classes up ("Huge pages for RDS for PostgreSQL"). They are used here, too,
-where the machine has some to spare: `sysctl vm.nr_hugepages=1750` before, `=0` afterwards.
+RDS for PostgreSQL has huge pages on from large classes up ("Huge pages for RDS for PostgreSQL"). They are used here,
+too, where the machine has some to spare: `sysctl vm.nr_hugepages=1750` before, `=0` afterwards.
 """
 
 
