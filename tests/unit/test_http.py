@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import logging
+from typing import Any
 
 import msgspec
 import pytest
@@ -51,6 +52,11 @@ def test_a_body_becomes_its_type() -> None:
 def test_a_body_that_is_no_json_is_told(raw: str) -> None:
     with pytest.raises(InvalidJsonError):
         http.body(http_event("POST", "/", raw=raw), Asked)
+
+
+def test_a_body_nested_deeper_than_can_be_read_is_told() -> None:
+    with pytest.raises(InvalidJsonError):
+        http.body(http_event("POST", "/", raw="[" * 100_000 + "]" * 100_000), list[Any])
 
 
 def test_a_body_whose_base64_is_broken_is_told() -> None:

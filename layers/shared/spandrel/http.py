@@ -55,7 +55,7 @@ def body(event: dict[str, Any], kind: type[T]) -> T:
         return msgspec.json.decode(raw, type=kind)
     except msgspec.ValidationError as error:
         raise InvalidRequestError(str(error)) from error
-    except (msgspec.DecodeError, UnicodeDecodeError, binascii.Error) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, binascii.Error) as error:
         raise InvalidJsonError(f"The request body is not valid JSON: {error}") from error
 
 
