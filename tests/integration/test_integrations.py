@@ -391,7 +391,7 @@ def test_pages_of_tools_go_by_name(hub: Hub) -> None:
     hub.round(healthy())
     assert [each.status for each in hub.review.page(ADA, made.id, 9, None, ["removed"]).items] == ["removed"] * 4
     assert hub.review.page(ADA, made.id, 9, None, ["active"]).items == []
-    for cursor in ("____", "a"):
+    for cursor in ("____", "a", "AA"):
         with pytest.raises(InvalidRequestError):
             hub.review.page(ADA, made.id, 3, cursor)
 

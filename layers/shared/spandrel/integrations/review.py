@@ -87,6 +87,9 @@ def _decode(cursor: str | None) -> str | None:
     if cursor is None:
         return None
     try:
-        return base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError):
+        name = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
+        if "\0" in name:  # Postgres holds no NUL
+            raise ValueError
+    except (binascii.Error, ValueError):
         raise InvalidRequestError("The cursor is not one that this API gave. Leave it out to begin anew.") from None
+    return name
