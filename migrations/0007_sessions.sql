@@ -731,7 +731,8 @@ END
 $$;
 
 -- Puts a session's head back to a place on a line: what came after stays on its own branch, and a checkpoint marks the move.
--- Raises SP003 while turns wait or run, or where the session has ended. The number of the new checkpoint.
+-- Raises SP003 while turns wait or run, or where the session has ended. The number of the new checkpoint; NULL: there is no such
+-- session.
 CREATE FUNCTION rewind_session(p_session_id uuid, p_branch_id uuid, p_ordinal integer, p_new_branch_id uuid, p_event text, p_data jsonb)
     RETURNS integer
     LANGUAGE plpgsql AS $$
@@ -739,6 +740,9 @@ DECLARE
     s agent_sessions;
 BEGIN
     SELECT * INTO s FROM agent_sessions WHERE id = p_session_id FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
     IF s.status NOT IN ('active', 'paused') THEN
         RAISE EXCEPTION 'A session that is % cannot go back. Fork it instead.', s.status
             USING ERRCODE = 'SP003', DETAIL = legal_moves(s.status);
@@ -766,9 +770,9 @@ DECLARE
     s agent_sessions;
     c session_checkpoints;
 BEGIN
-    SELECT * INTO s FROM agent_sessions WHERE id = p_session_id;
+    SELECT * INTO s FROM agent_sessions WHERE id = p_session_id FOR KEY SHARE;  -- or its conversation may be gone before we end
     SELECT * INTO c FROM session_checkpoints WHERE session_id = p_session_id AND number = p_number;
-    IF c.session_id IS NULL THEN
+    IF s.id IS NULL OR c.session_id IS NULL THEN
         RETURN;
     END IF;
     s.parent_session_id := s.id;
@@ -793,5 +797,23 @@ BEGIN
         'conversation_id', s.conversation_id, 'template_id', s.template_id, 'template_version', s.template_version,
         'parent_session_id', p_session_id, 'checkpoint', p_number));
     RETURN NEXT s;
+END
+$$;
+
+-- A conversation goes with its sessions, their branches, messages, turns and checkpoints. What they cost stays in the ledger.
+-- Whoever is at work on one of the sessions is waited for, and all rows are gone before the event is told: so locks are taken in the
+-- order that everybody takes them in. False: there is no such conversation.
+CREATE FUNCTION delete_conversation(p_conversation_id uuid) RETURNS boolean
+    LANGUAGE plpgsql AS $$
+DECLARE
+    c conversations;
+BEGIN
+    PERFORM FROM agent_sessions WHERE conversation_id = p_conversation_id ORDER BY id FOR UPDATE;
+    DELETE FROM conversations WHERE id = p_conversation_id RETURNING * INTO c;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    PERFORM append_event(c.user_id, 'conversation.deleted', 'conversations/' || c.id, '{}');
+    RETURN true;
 END
 $$;

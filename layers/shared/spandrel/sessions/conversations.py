@@ -53,7 +53,8 @@ class Conversations:
 
     def delete(self, user_id: str, conversation_id: UUID) -> None:
         """With its sessions and all that was said in them. A turn at work on one of them ends without a trace."""
-        if not self.database.run(queries.delete_conversation, {"conversation_id": conversation_id}, user_id=user_id):
+        [row] = self.database.run(queries.delete_conversation, {"conversation_id": conversation_id}, user_id=user_id)
+        if not row["found"]:
             raise NotFoundError("There is no such conversation, or it is not yours.")
 
 

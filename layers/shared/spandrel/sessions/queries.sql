@@ -165,11 +165,7 @@ SELECT append_event(user_id, 'conversation.changed', 'conversations/' || id,
                     jsonb_build_object('title', title, 'archived', archived_at IS NOT NULL)) FROM changed;
 
 -- name: delete_conversation
--- With its sessions, their branches, messages, turns and checkpoints. What they cost stays in the ledger.
-WITH gone AS (
-    DELETE FROM conversations WHERE id = %(conversation_id)s RETURNING id, user_id
-)
-SELECT append_event(user_id, 'conversation.deleted', 'conversations/' || id, '{}') FROM gone;
+SELECT delete_conversation(%(conversation_id)s) AS found;
 
 -- name: recover_turns
 SELECT * FROM recover_turns(%(attempts)s, %(limit)s);

@@ -1,0 +1,72 @@
+"""What is done while another transaction holds what it needs: it waits and then sees what there is, without a deadlock."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import psycopg
+import pytest
+
+from spandrel.errors import NotFoundError
+from tests.support.knowledge import ADA, KnowledgeBase
+from tests.support.studio import Studio
+
+T = TypeVar("T")
+TOLD = "SELECT append_event('ada', 'session.active', 'sessions/x', '{}')"
+"""The event counter, which every transaction locks last."""
+
+
+def meanwhile(kb: KnowledgeBase, first: str, work: Callable[[], T], *then: str) -> T:
+    """What `work` comes to, begun after `first` of another transaction, which does `then` and commits once it waits."""
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    with psycopg.connect(kb.url) as other, ThreadPoolExecutor(1) as pool:
+        other.execute(first)
+        future = pool.submit(work)
+        deadline = time.monotonic() + 20
+        while not future.done() and kb.one(waiting) == 0:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        for statement in then:
+            other.execute(statement)
+        other.commit()
+        return future.result(20)
+
+
+# -- a conversation is deleted
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        (  # a turn asked, completed or ended
+            "SELECT FROM agent_sessions FOR NO KEY UPDATE",
+            ["UPDATE conversations SET last_activity_at = now()", TOLD],
+        ),
+        ("UPDATE turns SET cancel_requested = true", [TOLD]),  # a turn cancelled
+    ],
+)
+def test_a_conversation_is_deleted_while_somebody_is_at_work_in_it(
+    studio: Studio, first: str, then: Sequence[str]
+) -> None:
+    session = studio.begin()
+    studio.ask(session.id, "One?")
+    meanwhile(studio.kb, first, lambda: studio.conversations.delete(ADA, session.conversation_id), *then)
+    assert studio.kb.one("SELECT count(*) FROM conversations") == 0
+    assert studio.kb.events()[-1] == "conversation.deleted"
+
+
+@pytest.mark.parametrize("use_case", ["fork", "restore", "regenerate", "ask"])
+def test_what_is_done_in_a_conversation_as_it_is_deleted_finds_nothing(studio: Studio, use_case: str) -> None:
+    session = studio.begin()
+    turn = studio.say(session.id, "One?", "First.")
+    done: dict[str, Callable[[], object]] = {
+        "fork": lambda: studio.checkpoints.fork(ADA, session.id, 1),
+        "restore": lambda: studio.checkpoints.restore(ADA, session.id, 0),
+        "regenerate": lambda: studio.turns.regenerate(ADA, turn.id),
+        "ask": lambda: studio.ask(session.id, "Two?"),
+    }
+    with pytest.raises(NotFoundError):
+        meanwhile(studio.kb, "DELETE FROM conversations", done[use_case])
