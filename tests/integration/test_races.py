@@ -10,7 +10,7 @@ from typing import TypeVar
 import psycopg
 import pytest
 
-from spandrel.errors import NotFoundError
+from spandrel.errors import ConflictError, NotFoundError
 from tests.support.knowledge import ADA, KnowledgeBase
 from tests.support.studio import Studio
 
@@ -70,3 +70,16 @@ def test_what_is_done_in_a_conversation_as_it_is_deleted_finds_nothing(studio: S
     }
     with pytest.raises(NotFoundError):
         meanwhile(studio.kb, "DELETE FROM conversations", done[use_case])
+
+
+# -- a session ends
+
+
+def test_a_turn_is_not_put_in_line_again_in_a_session_that_ends_meanwhile(studio: Studio) -> None:
+    session = studio.begin()
+    turn = studio.ask(session.id, "One?")
+    studio.turns.cancel(ADA, turn.id)
+    ended = f"SELECT move_session('{session.id}', 'completed', NULL)"
+    with pytest.raises(ConflictError):
+        meanwhile(studio.kb, ended, lambda: studio.turns.retry(ADA, turn.id))
+    assert studio.turns.get(ADA, turn.id).status == "cancelled"

@@ -80,11 +80,15 @@ FROM cancelled;
 
 -- name: retry_turn
 -- A turn that failed or was cancelled, in line again, with what the user wrote. No row: there is nothing to retry.
-WITH again AS (
+-- The session first: one that ends meanwhile would leave the turn in line for ever.
+WITH held AS (
+    SELECT s.id FROM agent_sessions s
+    WHERE s.id = (SELECT session_id FROM turns WHERE id = %(turn_id)s) AND s.status = 'active' FOR NO KEY UPDATE
+), again AS (
     UPDATE turns t SET status = 'queued', queued_at = now(), attempt = 0, cancel_requested = false, error_code = NULL,
         error_message = NULL, finished_at = NULL, partial = NULL
-    FROM agent_sessions s
-    WHERE t.id = %(turn_id)s AND s.id = t.session_id AND s.status = 'active' AND t.status IN ('failed', 'cancelled')
+    FROM held
+    WHERE t.id = %(turn_id)s AND held.id = t.session_id AND t.status IN ('failed', 'cancelled')
     RETURNING t.*
 )
 SELECT append_event(user_id, 'turn.queued', 'turns/' || id, jsonb_build_object('session_id', session_id, 'number', number))
