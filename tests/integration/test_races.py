@@ -1,22 +1,28 @@
-"""What is done while another transaction holds what it needs: it waits and then sees what there is, without a deadlock."""
+"""What is done while another transaction holds what it needs: it waits, and then sees what there is."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TypeVar
+from uuid import UUID
 
 import psycopg
 import pytest
 
-from spandrel.errors import ConflictError, NotFoundError
+from spandrel.errors import ConflictError, IllegalMoveError, NotFoundError
+from spandrel.prompts.prepare import Prepare, User
+from spandrel.sessions.models import Session
 from tests.support.knowledge import ADA, KnowledgeBase
 from tests.support.studio import Studio
 
 T = TypeVar("T")
 TOLD = "SELECT append_event('ada', 'session.active', 'sessions/x', '{}')"
 """The event counter, which every transaction locks last."""
+TWO_NAMES = '---\ninput:\n  schema:\n    one: string\n    two: string\n---\n{{role "system"}}\n{{one}} and {{two}}.'
 
 
 def meanwhile(kb: KnowledgeBase, first: str, work: Callable[[], T], *then: str) -> T:
@@ -83,3 +89,33 @@ def test_a_turn_is_not_put_in_line_again_in_a_session_that_ends_meanwhile(studio
     with pytest.raises(ConflictError):
         meanwhile(studio.kb, ended, lambda: studio.turns.retry(ADA, turn.id))
     assert studio.turns.get(ADA, turn.id).status == "cancelled"
+
+
+# -- variables
+
+
+def interrupted(studio: Studio, session_id: UUID, variables: dict[str, str], between: dict[str, str]) -> Session:
+    """Gives `variables`; somebody else gives those `between` while the prompt is composed."""
+    others = [between]
+
+    def today() -> datetime:
+        if others:
+            studio.sessions.give_variables(User(ADA), session_id, others.pop())
+        return datetime.now(UTC)
+
+    prepare = Prepare(studio.prepare.database, studio.prepare.search, today)
+    return replace(studio.sessions, prepare=prepare).give_variables(User(ADA), session_id, variables)
+
+
+def test_variables_given_at_once_are_all_kept(studio: Studio) -> None:
+    session = studio.begin(studio.template(TWO_NAMES))
+    given = interrupted(studio, session.id, {"one": "Ada"}, {"two": "Bob"})
+    assert {name: bound.value for name, bound in given.variables.items()} == {"one": "Ada", "two": "Bob"}
+    assert (given.status, given.missing) == ("active", [])
+
+
+def test_variables_that_come_too_late_are_not_passed_over_in_silence(studio: Studio) -> None:
+    session = studio.begin(studio.template(TWO_NAMES))
+    with pytest.raises(IllegalMoveError):
+        interrupted(studio, session.id, {"one": "Eve"}, {"one": "Ada", "two": "Bob"})
+    assert studio.session(session.id).variables["one"].value == "Ada"

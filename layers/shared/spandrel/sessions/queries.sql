@@ -32,14 +32,15 @@ UPDATE agent_sessions SET updated_at = now(), idle_seconds = coalesce(%(idle_sec
 WHERE id = %(session_id)s RETURNING id;
 
 -- name: set_prompt
--- A session that waited for variables has them all: bound, composed anew, and active. No row: it is not waiting.
+-- A session that waited for variables has more of them: bound, composed anew, and with all of them active. No row: it is not as it was
+-- at `seen`.
 WITH given AS (
     SELECT * FROM jsonb_populate_record(NULL::agent_sessions, %(session)s::jsonb)
 )
 UPDATE agent_sessions s SET bindings = g.bindings, capabilities = g.capabilities, confidence = g.confidence, prompt = g.prompt,
     prompt_hash = g.prompt_hash, knowledge = g.knowledge, updated_at = now(),
     status = g.status, status_reason = g.status_reason, expires_at = now() + make_interval(secs => s.idle_seconds)
-FROM given g WHERE s.id = %(session_id)s AND s.status = 'initializing' RETURNING s.id;
+FROM given g WHERE s.id = %(session_id)s AND s.status = 'initializing' AND s.updated_at = %(seen)s RETURNING s.id;
 
 -- name: list_status_changes
 SELECT from_status, to_status, reason, changed_at FROM session_status_changes

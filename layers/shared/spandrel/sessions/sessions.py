@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 
 from spandrel.database import Database
-from spandrel.errors import IllegalMoveError
+from spandrel.errors import ConflictError, IllegalMoveError
 from spandrel.pagination import Page, decode_cursor, paginate
 from spandrel.prompts.capabilities import map_capabilities
 from spandrel.prompts.models import TemplateRef
@@ -25,6 +25,7 @@ from spandrel.sessions.ports import TurnQueue
 from spandrel.sessions.store import legal_moves, queries
 
 Move = Literal["active", "paused", "completed", "cancelled"]
+GIVING_ATTEMPTS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,13 @@ class Sessions:
 
     def give_variables(self, user: User, session_id: UUID, variables: dict[str, Any]) -> Session:
         """Values for a session in `initializing`, over those that it has; with all required ones it becomes active."""
+        for _ in range(GIVING_ATTEMPTS):
+            if given := self._give(user, session_id, variables):
+                return given
+        raise ConflictError("The session is being changed by others. Try again.")
+
+    def _give(self, user: User, session_id: UUID, variables: dict[str, Any]) -> Session | None:
+        """None: somebody changed the session while its prompt was composed, from values that are no longer all."""
         with self.database.transaction(user.id) as tx:
             row = store.found(tx.execute(queries.find_session, {"session_id": session_id}).fetchone(), "session")
         session = store.as_session(row)
@@ -114,7 +122,12 @@ class Sessions:
             "status": "initializing" if missing else "active",
             "status_reason": "variables_missing" if missing else "variables_given",
         }
-        parameters = {"session_id": session_id, "session": msgspec.json.encode(columns).decode()}
+        parameters = {
+            "session_id": session_id,
+            "session": msgspec.json.encode(columns).decode(),
+            "seen": row["updated_at"],
+        }
         with legal_moves(), self.database.transaction(user.id) as tx:
-            tx.execute(queries.set_prompt, parameters)
-            return store.find_session(tx, session_id)
+            changed = tx.execute(queries.set_prompt, parameters)
+            now = store.find_session(tx, session_id)
+        return now if changed.fetchone() else None
