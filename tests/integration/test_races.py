@@ -16,6 +16,7 @@ import pytest
 from spandrel.errors import ConflictError, IllegalMoveError, NotFoundError
 from spandrel.prompts.prepare import Prepare, User
 from spandrel.sessions.models import Session
+from tests.support.hub import Hub
 from tests.support.knowledge import ADA, KnowledgeBase
 from tests.support.studio import Studio
 
@@ -119,3 +120,15 @@ def test_variables_that_come_too_late_are_not_passed_over_in_silence(studio: Stu
     with pytest.raises(IllegalMoveError):
         interrupted(studio, session.id, {"one": "Eve"}, {"one": "Ada", "two": "Bob"})
     assert studio.session(session.id).variables["one"].value == "Ada"
+
+
+# -- an integration is deleted
+
+
+def test_an_integration_is_deleted_while_somebody_decides_on_a_tool_of_its_own(hub: Hub) -> None:
+    made = hub.add()
+    hub.round()
+    tool = "SELECT FROM integration_tools FOR UPDATE"
+    meanwhile(hub.kb, tool, lambda: hub.saved.delete(ADA, made.id), TOLD)
+    assert hub.kb.one("SELECT count(*) FROM integration_tools") == 0
+    assert hub.kb.events()[-1] == "integration.deleted"

@@ -97,8 +97,13 @@ SELECT append_event(user_id, CASE WHEN was THEN 'integration.maintenance_ended' 
 FROM changed;
 
 -- name: delete_integration
-WITH gone AS (
-    DELETE FROM integrations WHERE id = %(integration_id)s RETURNING id, user_id, slug
+-- It and its tools are locked before the event is told; the cascade would take the tools only after that.
+WITH mine AS (
+    SELECT id FROM integrations WHERE id = %(integration_id)s FOR UPDATE
+), held AS (
+    SELECT t.name FROM integration_tools t JOIN mine ON mine.id = t.integration_id ORDER BY t.name FOR UPDATE OF t
+), gone AS (
+    DELETE FROM integrations WHERE id = (SELECT id FROM mine) AND (SELECT count(*) FROM held) >= 0 RETURNING id, user_id, slug
 )
 SELECT append_event(user_id, 'integration.deleted', 'integrations/' || id, jsonb_build_object('slug', slug)) FROM gone;
 
