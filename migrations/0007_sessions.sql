@@ -751,6 +751,8 @@ BEGIN
         RAISE EXCEPTION 'A turn is queued, running or waiting. Wait for it or cancel it.'
             USING ERRCODE = 'SP003', DETAIL = legal_moves(s.status);
     END IF;
+    -- The conversation before the event counter, for the turn that may be put in line in the same transaction.
+    PERFORM FROM conversations WHERE id = s.conversation_id FOR NO KEY UPDATE;
     INSERT INTO branches (id, user_id, session_id, parent_id, parent_ordinal)
     VALUES (p_new_branch_id, s.user_id, s.id, p_branch_id, p_ordinal);
     UPDATE agent_sessions SET branch_id = p_new_branch_id, ordinal = p_ordinal, checkpoints = checkpoints + 1, updated_at = now()

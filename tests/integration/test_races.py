@@ -79,6 +79,17 @@ def test_what_is_done_in_a_conversation_as_it_is_deleted_finds_nothing(studio: S
         meanwhile(studio.kb, "DELETE FROM conversations", done[use_case])
 
 
+# -- a conversation is changed
+
+
+def test_a_question_is_asked_again_while_its_conversation_is_renamed(studio: Studio) -> None:
+    session = studio.begin()
+    turn = studio.say(session.id, "One?", "First.")
+    renamed = "UPDATE conversations SET title = 'Another'"
+    again = meanwhile(studio.kb, renamed, lambda: studio.turns.regenerate(ADA, turn.id), TOLD)
+    assert (again.number, again.status) == (2, "queued")
+
+
 # -- a session ends
 
 
