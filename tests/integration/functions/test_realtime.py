@@ -237,6 +237,12 @@ def test_a_text_that_cannot_be_kept_is_refused(ada: Client, text: str) -> None:
     assert (answer["code"], answer["request_id"]) == ("invalid_request", "r")
 
 
+@pytest.mark.parametrize("client_message_id", ["", "a b", "1\n", "\xe9"])
+def test_an_id_that_a_message_cannot_have_is_refused(ada: Client, client_message_id: str) -> None:
+    message = {"action": "send_message", "session_id": str(uuid4()), "text": "Hi"}
+    assert ada.say(**message, client_message_id=client_message_id)["code"] == "invalid_request"
+
+
 @pytest.mark.parametrize("route", ["$connect", "$disconnect"])
 def test_a_client_cannot_play_the_gateway(wired: KnowledgeBase, ada: Client, route: str) -> None:
     """The gateway gives a message whose action is a route's key to that route."""

@@ -15,7 +15,8 @@ MAX_SEQ = 2**53 - 1
 RequestId = Annotated[str, Meta(min_length=1, max_length=128, description="Of your choice; the answer carries it.")]
 Seq = Annotated[int, Meta(ge=0, le=MAX_SEQ)]
 Text = Annotated[str, Meta(min_length=1, max_length=100_000, pattern=r"^[^\u0000]*[^\s\u0000][^\u0000]*$")]
-ClientMessageId = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[\x21-\x7e]+$")]
+# `$` is also before a last line break in Python, hence what follows it.
+ClientMessageId = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[\x21-\x7e]+$(?!\n)")]
 TurnStatus = Literal["queued", "running", "waiting", "completed", "failed", "cancelled"]
 
 

@@ -13,7 +13,8 @@ Section = Literal["instructions", "capabilities", "examples", "history", "knowle
 Label = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,49}$")]
 TemplateName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")]
 Version = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
-Locale = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,4}$")]
+# `$` is also before a last line break in Python, hence what follows it.
+Locale = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,4}$(?!\n)")]
 
 
 class TemplateRef(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):

@@ -22,9 +22,9 @@ from spandrel.prompts.models import (
 SessionStatus = Literal["initializing", "active", "paused", "completed", "failed", "cancelled", "expired"]
 TurnStatus = Literal["queued", "running", "waiting", "completed", "failed", "cancelled"]
 DEFAULT_IDLE_SECONDS = 7 * 24 * 3600
-Title = Annotated[
-    str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]*[^\s\x00-\x1f][^\x00-\x1f]*$")
-]
+# `$` is also before a last line break in Python, hence what follows it.
+_TITLE = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$(?!\n)"
+Title = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=_TITLE)]
 IdleSeconds = Annotated[int, msgspec.Meta(ge=60, le=31_536_000)]
 KeepCheckpoints = Annotated[int, msgspec.Meta(ge=1, le=10_000)]
 
