@@ -141,6 +141,6 @@ async def fork(session_id: UUID, body: ForkSession, user_id: UserId, idempotency
     """
     asked = body.model_dump() | {"session_id": str(session_id)}
     key = IdempotencyKey.of(user_id, idempotency_key, "fork_session", asked) if idempotency_key else None
-    session = wiring.checkpoints().fork(user_id, session_id, body.checkpoint, key)
+    session = wiring.checkpoints().fork(user_id, session_id, body.checkpoint, key, asking=body.text is not None)
     turn = wiring.turns().ask(user_id, session.id, body.text, "fork") if body.text is not None else None
     return Fork(session=session, turn=turn)

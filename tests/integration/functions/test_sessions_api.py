@@ -205,6 +205,17 @@ def test_a_fork_under_a_key_is_made_once(studio: Studio, session: dict[str, Any]
     assert len({fork["session"]["id"] for fork in forks}) == len({fork["turn"]["id"] for fork in forks}) == 1
 
 
+def test_a_fork_that_can_ask_nothing_yet_is_not_made(studio: Studio) -> None:
+    studio.template(name="greeting")
+    waiting = asked("create_session", {"template": {"name": "greeting"}})
+    before = studio.kb.one("SELECT count(*) FROM agent_sessions")
+    path, headers = f"/v1/sessions/{waiting['id']}/fork", {"idempotency-key": "k"}
+    answer = call("POST", path, body={"checkpoint": 0, "text": "Hello?"}, headers=headers)
+    assert refused(answer) == (409, "illegal_move")
+    assert studio.kb.one("SELECT count(*) FROM agent_sessions") == before
+    assert call("POST", path, body={"checkpoint": 0}, headers=headers).status == 201
+
+
 def test_a_turn_that_is_not_next_comes_back(studio: Studio, session: dict[str, Any]) -> None:
     for number in (1, 2):
         asked("ask_turn", {"text": f"{number}?", "client_message_id": f"m{number}"}, session_id=session["id"])

@@ -8,6 +8,7 @@ from uuid import UUID
 import msgspec
 
 from spandrel.database import Database
+from spandrel.errors import IllegalMoveError
 from spandrel.idempotency.key import IdempotencyKey
 from spandrel.ids import uuid7
 from spandrel.pagination import NumberedPage, paginate_numbers
@@ -69,13 +70,21 @@ class Checkpoints:
             row = tx.execute(queries.rewind_session, parameters).fetchone()
             return store.find_checkpoint(tx, session_id, store.found(row, "session")["checkpoint"])
 
-    def fork(self, user_id: str, session_id: UUID, number: int, key: IdempotencyKey | None = None) -> Session:
-        """A new session of the same conversation that goes on from the checkpoint. It copies no message."""
+    def fork(
+        self, user_id: str, session_id: UUID, number: int, key: IdempotencyKey | None = None, *, asking: bool = False
+    ) -> Session:
+        """A new session of the same conversation that goes on from the checkpoint. It copies no message.
+
+        `asking`: a turn is to follow. Then `IllegalMoveError` is raised, and none made, where it would take no turns.
+        """
         parameters = {"session_id": session_id, "number": number, "new_id": uuid7(), "branch_id": uuid7()}
         with self.database.transaction(user_id) as tx:
             if key and (made := key.claim(tx)):
                 return store.find_session(tx, UUID(made["id"]))
             row = store.found(tx.execute(queries.fork_session, parameters).fetchone(), "session or checkpoint")
+            forked = store.find_session(tx, row["id"])
+            if asking and forked.status == "initializing":
+                raise IllegalMoveError("The session waits for variables. Give them before you ask.", legal=[])
             if key:
-                key.store(tx, {"id": str(row["id"])})
-            return store.find_session(tx, row["id"])
+                key.store(tx, {"id": str(forked.id)})
+            return forked
