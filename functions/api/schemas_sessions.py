@@ -25,7 +25,7 @@ ClientMessageId = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^
 
 
 class AskTurn(Body):
-    """`client_message_id`: of your choice; the same one again finds the turn that it made."""
+    """`client_message_id`: of your choice; with the same text again it finds the turn that it made."""
 
     text: Text
     client_message_id: ClientMessageId

@@ -21,6 +21,7 @@ from spandrel.errors import (
     ConflictError,
     ContextTooLongError,
     IllegalMoveError,
+    MessageIdReusedError,
     ModelAnswerInvalidError,
     ModelRateLimitedError,
     ModelRejectedError,
@@ -141,6 +142,18 @@ def test_the_same_client_message_is_asked_once(studio: Studio, session_id: UUID)
     studio.model.then("Yes.")
     studio.work()
     assert studio.ask(session_id, "Hello!", message="m").text == "Yes."
+
+
+def test_another_text_under_the_same_client_message_is_refused(studio: Studio, session_id: UUID) -> None:
+    first = studio.ask(session_id, "Hello!", message="m")
+    with pytest.raises(MessageIdReusedError):
+        studio.ask(session_id, "Good bye!", message="m")
+    studio.model.then("Yes.")
+    studio.work()
+    with pytest.raises(MessageIdReusedError):
+        studio.ask(session_id, "Good bye!", message="m")
+    assert studio.ask(session_id, "Hello!", message="m").id == first.id
+    assert studio.said(session_id) == ["Hello!", "Yes."]
 
 
 def test_turns_are_answered_in_order(studio: Studio, session_id: UUID) -> None:

@@ -16,7 +16,7 @@ router = APIRouter(tags=["turns"])
 
 @router.post("/sessions/{session_id}/turns", status_code=202, operation_id="ask_turn")
 async def ask(session_id: UUID, body: AskTurn, user_id: UserId) -> Turn:
-    """Puts what you write in line. The same `client_message_id` again finds the turn that it made."""
+    """Puts what you write in line. The same `client_message_id` and text again find the turn that they made."""
     return wiring.turns().ask(user_id, session_id, body.text, body.client_message_id)
 
 

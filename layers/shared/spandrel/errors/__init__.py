@@ -115,6 +115,13 @@ class IdempotencyMismatchError(SpandrelError):
     status = 422
 
 
+class MessageIdReusedError(SpandrelError):
+    """This client_message_id was used for a message with another text. Use a new one for a new message."""
+
+    code = "client_message_id_reused"
+    status = 422
+
+
 class SchemaVersionError(SpandrelError):
     """The database schema is not the one that this version of the code was written for. Run the migrations."""
 

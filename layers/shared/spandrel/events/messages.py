@@ -35,7 +35,7 @@ class Subscribe(Action, frozen=True, kw_only=True, tag="subscribe"):
 class SendMessage(Action, frozen=True, kw_only=True, tag="send_message"):
     """Puts what the user wrote in line, as `POST /v1/sessions/{session_id}/turns` does.
 
-    The same `client_message_id` again finds the turn that it made.
+    The same `client_message_id` and text again find the turn that they made.
     """
 
     session_id: UUID

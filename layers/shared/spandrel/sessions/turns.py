@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Any
 from uuid import UUID
 
 import msgspec
 
 from spandrel.database import Database
-from spandrel.errors import ConflictError, NotFoundError, QueueUnavailableError
+from spandrel.errors import ConflictError, MessageIdReusedError, NotFoundError, QueueUnavailableError
 from spandrel.ids import uuid7
 from spandrel.observability import logger
 from spandrel.pagination import NumberedPage, paginate_numbers
@@ -28,7 +29,8 @@ class Turns:
     def ask(self, user_id: str, session_id: UUID, text: str, client_message_id: str) -> Turn:
         """Puts what the user wrote in line. The same `client_message_id` again finds the turn that it made.
 
-        Raises `IllegalMoveError` where the session takes no turns.
+        Raises `IllegalMoveError` where the session takes no turns, `MessageIdReusedError` where the id was given to
+        another text: finding its turn would lose this one.
         """
         parameters = {
             "session_id": session_id,
@@ -41,6 +43,8 @@ class Turns:
             rows = self.database.run(queries.enqueue_turn, parameters, user_id=user_id)
         if not rows:
             raise NotFoundError("There is no such session, or it is not yours.")
+        if rows[0]["id"] != parameters["turn_id"] and self._asked(user_id, rows[0]) != text:
+            raise MessageIdReusedError
         turn = self.get(user_id, rows[0]["id"]) if rows[0]["status"] != "queued" else _fresh(rows[0])
         if turn.status == "queued":
             self._send(user_id, turn)
@@ -100,6 +104,13 @@ class Turns:
         again = _fresh(store.found(made, "session"))
         self._send(user_id, again)
         return again
+
+    def _asked(self, user_id: str, row: dict[str, Any]) -> object:
+        """What the user wrote for a turn: on its row until it is completed, then a message."""
+        if row["status"] != "completed":
+            return row["input"]
+        found = self.database.run(queries.turn_input, {"turn_id": row["id"]}, user_id=user_id)
+        return found[0]["input"] if found else None
 
     def _send(self, user_id: str, turn: Turn, again: str = "") -> None:
         try:
