@@ -269,9 +269,10 @@ CREATE FUNCTION matching_tools(p_wanted text[]) RETURNS jsonb
 $$;
 
 -- One flight's worth of everything that a prompt is composed from. `p_known` are hashes of versions that the caller holds
--- already: their structure and program are not sent again. No row: there is no such template or version.
+-- already: their structure and program are not sent again. `p_deleted`: a deleted template will do, for a session that was made
+-- from it before. No row: there is no such template or version.
 CREATE FUNCTION prompt_context(
-    p_template_id uuid, p_name text, p_label text, p_version integer, p_known bytea[], p_key text
+    p_template_id uuid, p_name text, p_label text, p_version integer, p_known bytea[], p_key text, p_deleted boolean
 ) RETURNS TABLE (
     template_id uuid, template_name text, version integer, hash bytea, structure jsonb, program jsonb, tools jsonb, collections uuid[],
     knowledge_epoch bigint, capability_epoch bigint, request_hash bytea, stored jsonb
@@ -279,8 +280,8 @@ CREATE FUNCTION prompt_context(
     LANGUAGE sql STABLE ROWS 1 AS $$
     WITH found AS (
         SELECT t.id, t.name FROM templates t
-        WHERE t.deleted_at IS NULL AND t.kind = 'prompt'
-          AND (t.id = p_template_id OR p_template_id IS NULL AND t.name = p_name)
+        WHERE t.kind = 'prompt' AND (t.id = p_template_id AND (t.deleted_at IS NULL OR p_deleted)
+                                     OR p_template_id IS NULL AND t.name = p_name AND t.deleted_at IS NULL)
         ORDER BY t.user_id <> current_user_id(), t.id LIMIT 1
     ), resolved AS (
         SELECT f.id, f.name, coalesce(p_version, (

@@ -233,6 +233,16 @@ def test_fifty_posts_at_once_make_one_session(studio: Studio) -> None:
     assert studio.kb.one("SELECT count(*) FROM agent_sessions") == 1
 
 
+def test_a_session_outlasts_its_template(studio: Studio) -> None:
+    template = studio.template()
+    waiting = studio.begin(template)
+    studio.templates.delete(ADA, template)
+    given = studio.sessions.give_variables(User(ADA), waiting.id, {"name": "Ada"})
+    assert (given.status, given.missing) == ("active", [])
+    with pytest.raises(NotFoundError):
+        studio.begin(template)
+
+
 # -- flights
 
 

@@ -74,8 +74,11 @@ class Prepare(msgspec.Struct, frozen=True):
     _newest: Lru[tuple[str, TemplateRef], bytes] = msgspec.field(default_factory=lambda: Lru(COMPILED_VERSIONS))
     _prompts: PromptCache = msgspec.field(default_factory=PromptCache)
 
-    def context(self, user_id: str, ref: TemplateRef, key: str | None = None) -> Context:
-        """One flight. Raises `NotFoundError` for a template, version or label that is not there for this user."""
+    def context(self, user_id: str, ref: TemplateRef, key: str | None = None, *, deleted: bool = False) -> Context:
+        """One flight. Raises `NotFoundError` for a template, version or label that is not there for this user.
+
+        `deleted`: one's own deleted template is there too.
+        """
         if (ref.id is None) == (ref.name is None):
             raise InvalidRequestError('Name the template by either "id" or "name".')
         known = self._newest.get((user_id, ref))
@@ -86,6 +89,7 @@ class Prepare(msgspec.Struct, frozen=True):
             "version": ref.version,
             "known": [known] if known and self._compiled.get(known) else [],
             "key": key,
+            "deleted": deleted,
         }
         rows = self.database.run(queries.prompt_context, parameters, user_id=user_id)
         if not rows:

@@ -112,7 +112,7 @@ class Sessions:
             raise IllegalMoveError(f"A session that is {session.status} waits for no variables.", legal=[])
         given = {name: bound.value for name, bound in session.variables.items() if bound.source == "given"}
         ref = TemplateRef(id=session.template_id, version=session.template_version)
-        context = self.prepare.context(user.id, ref)
+        context = self.prepare.context(user.id, ref, deleted=True)
         prepared = self.prepare.compose(user, context, given | variables, row["locale"], allow_missing=True)
         missing = prepared.bindings.missing
         columns = prompt_columns(
