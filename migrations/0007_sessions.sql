@@ -803,7 +803,7 @@ BEGIN
 END
 $$;
 
--- A conversation goes with its sessions, their branches, messages, turns and checkpoints. What they cost stays in the ledger.
+-- A conversation goes with its sessions, their branches, messages, turns, checkpoints and budgets. What they cost stays in the ledger.
 -- Whoever is at work on one of the sessions is waited for, and all rows are gone before the event is told: so locks are taken in the
 -- order that everybody takes them in. False: there is no such conversation.
 CREATE FUNCTION delete_conversation(p_conversation_id uuid) RETURNS boolean
@@ -812,6 +812,8 @@ DECLARE
     c conversations;
 BEGIN
     PERFORM FROM agent_sessions WHERE conversation_id = p_conversation_id ORDER BY id FOR UPDATE;
+    DELETE FROM budgets b USING agent_sessions s
+    WHERE s.conversation_id = p_conversation_id AND b.user_id = s.user_id AND b.scope = s.id;
     DELETE FROM conversations WHERE id = p_conversation_id RETURNING * INTO c;
     IF NOT FOUND THEN
         RETURN false;

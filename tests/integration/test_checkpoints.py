@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from uuid import UUID, uuid4
 
 import pytest
@@ -12,6 +13,7 @@ from spandrel.chat.histories import Histories
 from spandrel.errors import ConflictError, IllegalMoveError, InvalidRequestError, NotFoundError
 from spandrel.idempotency.key import IdempotencyKey
 from spandrel.prompts.prepare import User
+from spandrel.usage.budgets import Budgets
 from tests.support.knowledge import ADA, BOB
 from tests.support.studio import Studio
 
@@ -247,6 +249,14 @@ def test_a_deleted_conversation_is_gone_with_all_that_was_said(studio: Studio, s
 def test_a_foreign_cursor_is_refused(studio: Studio, cursor: str) -> None:
     with pytest.raises(InvalidRequestError):
         studio.conversations.page(ADA, 10, cursor)
+
+
+def test_a_budget_goes_with_its_session(studio: Studio, session_id: UUID) -> None:
+    budgets, other = Budgets(studio.kb.app), studio.begin()
+    for of in (session_id, other.id, None):
+        budgets.put(ADA, "total", of, None, Decimal("5"))
+    studio.conversations.delete(ADA, studio.session(session_id).conversation_id)
+    assert [budget.session_id for budget in budgets.page(ADA, 10, None).items] == [None, other.id]
 
 
 # -- stateful
