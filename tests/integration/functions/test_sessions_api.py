@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from functions.chat_turn.handler import handler as chat_turn
-from tests.integration.test_sessions import CALENDAR
+from tests.integration.test_sessions import CALENDAR, LIBRARIAN
 from tests.support.api import Answer, call, operations, validate
 from tests.support.events import Context, sqs_event
 from tests.support.knowledge import KnowledgeBase
@@ -229,3 +229,16 @@ def test_the_name_in_the_token_is_a_system_variable(kb: KnowledgeBase, studio: S
     body = {"template": {"id": str(template)}, "locale": "de-AT"}
     answer = asked("generate_prompt", body)
     assert answer["messages"][0]["content"].startswith("Speak to  in de-AT on 20")
+
+
+def test_a_session_goes_on_without_a_collection_that_is_deleted(kb: KnowledgeBase, studio: Studio) -> None:
+    papers, others = kb.collection(name="papers"), kb.collection(name="others")
+    kb.add(papers, "# Sea\n\nWhales sing in the deep.")
+    source = LIBRARIAN.replace("  top_k: 3\n", "  top_k: 3\n  collections: [papers, others]\n")
+    body = {"template": {"id": str(studio.template(source))}, "variables": {"topic": "whales"}}
+    session = asked("create_session", body)
+    for gone, found in ((others, 1), (papers, 0)):
+        asked("delete_collection", collection_id=str(gone.id))
+        said(studio, session["id"], "Do whales sing?", "They do [1].")
+        message = asked("list_session_messages", session_id=session["id"])["items"][-1]
+        assert len(message["citations"] or []) == found

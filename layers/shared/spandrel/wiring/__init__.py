@@ -4,6 +4,7 @@ kept.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -58,6 +59,10 @@ def search() -> Search:
     from spandrel.knowledge.search.search import Search
 
     return Search(database(APP_ROLE), embedder)
+
+
+def _session_search() -> Search:
+    return replace(search(), outlasting=True)
 
 
 @lru_cache(maxsize=1)
@@ -167,7 +172,7 @@ def run_turn() -> RunTurn:
     # A worker that is alive says so with every save, and the longest silence between two is the model's own.
     lease = int(2 * chat.timeout) + 15
     tools, sink = integrations.call_tool(), delta_stream()
-    return RunTurn(database(APP_ROLE), chat_model(), search, prices(), chat.context_tokens, lease, tools, sink)
+    return RunTurn(database(APP_ROLE), chat_model(), _session_search, prices(), chat.context_tokens, lease, tools, sink)
 
 
 @lru_cache(maxsize=1)

@@ -23,10 +23,15 @@ queries = Queries.beside(__file__)
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """`embedder` is a callable: text search must not pay for making one."""
+    """`embedder` is a callable: text search must not pay for making one.
+
+    `outlasting`: collections that are gone are left out and not told of, for a session, which names those that it began
+    with for as long as it lives.
+    """
 
     database: Database
     embedder: Callable[[], Embedder]
+    outlasting: bool = False
 
     def run(self, user_id: str, request: SearchRequest) -> SearchAnswer:
         """Raises `NotFoundError` naming unknown collections, and what the embedder and the database raise."""
@@ -52,7 +57,7 @@ class Search:
             languages = "{" + ",".join(found.languages) + "}"
             parameters |= {"terms": IntArray.from_items(found.terms), "languages": languages}
         rows = self.database.run(queries.search_chunks, parameters)
-        _check(request, rows[0], vector, model)
+        self._check(request, rows[0], vector, model)
         return _answer(request, rows, (embedded - begin) * 1000, begin)
 
     def _embed(self, request: SearchRequest) -> tuple[HalfVector | None, str | None]:
@@ -61,19 +66,18 @@ class Search:
         embedder = self.embedder()
         return embedder.embed([request.query])[0], embedder.model
 
-
-def _check(request: SearchRequest, row: dict[str, Any], vector: HalfVector | None, model: str | None) -> None:
-    if request.collections is not None:
-        found = set(row["found_collections"] or ())
-        if missing := [str(wanted) for wanted in request.collections if wanted not in found]:
-            raise NotFoundError(
-                f"There is no collection {', '.join(missing)}, or it is not yours.", collections=missing
+    def _check(self, request: SearchRequest, row: dict[str, Any], vector: HalfVector | None, model: str | None) -> None:
+        if request.collections is not None and not self.outlasting:
+            found = set(row["found_collections"] or ())
+            if missing := [str(wanted) for wanted in request.collections if wanted not in found]:
+                raise NotFoundError(
+                    f"There is no collection {', '.join(missing)}, or it is not yours.", collections=missing
+                )
+        if vector is not None and not row["space_ok"]:
+            raise EmbeddingRejectedError(
+                f"The knowledge base was not built with {model} at {vector.dimensions} dimensions. "
+                'Deploy the model that it was built with, or search with mode "text".'
             )
-    if vector is not None and not row["space_ok"]:
-        raise EmbeddingRejectedError(
-            f"The knowledge base was not built with {model} at {vector.dimensions} dimensions. "
-            'Deploy the model that it was built with, or search with mode "text".'
-        )
 
 
 def _answer(request: SearchRequest, rows: list[dict[str, Any]], embed_ms: float, begin: float) -> SearchAnswer:
