@@ -411,6 +411,16 @@ def test_text_mode_asks_for_no_vector(kb: KnowledgeBase) -> None:
     assert answer.vector_path is None
 
 
+@pytest.mark.parametrize("query", ["ab " * 2666, "漢字" * 4000, "😀" * 8000])
+def test_a_query_is_never_longer_than_what_a_model_takes(kb: KnowledgeBase, query: str) -> None:
+    """OpenAI's take 8,192 tokens; a token is a byte at least."""
+    kb.collection()
+    kb.find(query)
+    [asked] = kb.embedder.texts
+    assert query.startswith(asked)
+    assert 8000 <= len(asked.encode()) + 8 < 8192 + 8
+
+
 def test_vector_mode_reads_no_words(kb: KnowledgeBase) -> None:
     kb.publish(kb.collection(), WHALES)
     assert kb.find("whales", mode="vector").text_path is None

@@ -19,6 +19,8 @@ from spandrel.sql import Queries
 from spandrel.vectors import HalfVector, IntArray
 
 queries = Queries.beside(__file__)
+EMBEDDED_BYTES = 8191
+"""Of a query, for its vector: models take 8,192 tokens, and a token is a byte at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,8 @@ class Search:
         if request.mode == "text":
             return None, None
         embedder = self.embedder()
-        return embedder.embed([request.query])[0], embedder.model
+        start = request.query.encode()[:EMBEDDED_BYTES].decode(errors="ignore")
+        return embedder.embed([start])[0], embedder.model
 
     def _check(self, request: SearchRequest, row: dict[str, Any], vector: HalfVector | None, model: str | None) -> None:
         if request.collections is not None and not self.outlasting:
