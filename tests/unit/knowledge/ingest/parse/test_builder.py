@@ -39,6 +39,15 @@ def test_words() -> None:
     assert words(" a  b \n\n c\t") == "a b\nc"
 
 
+def test_a_heading_that_is_no_heading_is_cut_where_it_is_a_title() -> None:
+    """It stands at every chunk of its section; the text is whole."""
+    builder = Builder()
+    builder.add("heading", "all of it " * 1000, level=1)
+    [block] = builder.document("text/html").blocks
+    assert block.title == ("all of it " * 100).strip()
+    assert block.end == len("all of it " * 1000) - 1
+
+
 def test_the_length_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_CHARACTERS", 10)
     builder = Builder()

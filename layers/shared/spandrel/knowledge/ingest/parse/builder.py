@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from spandrel.errors import DocumentLimitError
-from spandrel.knowledge.ingest.parse.models import Block, ParsedDocument
+from spandrel.knowledge.ingest.parse.models import LONGEST_TITLE, Block, ParsedDocument
 from spandrel.knowledge.ingest.parse.text import clean
 
 MAX_CHARACTERS = 64_000_000
@@ -49,7 +49,7 @@ class Builder:
         if self._length > MAX_CHARACTERS:
             raise DocumentLimitError("The document holds more text than can be read at once. Split it.")
         self._parts.append(text)
-        title = " ".join(text.split()) if kind == "heading" else None
+        title = " ".join(text.split())[:LONGEST_TITLE].rstrip() if kind == "heading" else None
         self.blocks.append(Block(kind, start, self._length, level=level, page=page, title=title))
 
     def table(self, rows: Sequence[Sequence[str]], *, header: bool) -> None:

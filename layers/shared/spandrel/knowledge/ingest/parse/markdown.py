@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from spandrel.knowledge.ingest.parse.models import Block, ParsedDocument
+from spandrel.knowledge.ingest.parse.models import LONGEST_TITLE, Block, ParsedDocument
 from spandrel.knowledge.ingest.parse.text import decode
 
 _ATX = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*))?$")
@@ -18,14 +18,13 @@ _UNDERLINE = re.compile(r" {0,3}(=+|-+)[ \t]*$")
 _DELIMITER = re.compile(r"[ \t]*\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*$")
 _LINK = re.compile(r"!?\[([^\[\]]*)\]\([^()\s]*(?:[ \t]+\"[^\"]*\")?\)")
 _EMPHASIS = re.compile(r"(\*\*\*|\*\*|\*|__|`+)(?=\S)([^*_`]+)(?<=\S)\1")
-_LONGEST_TITLE = 1000
 _LONGEST_MARK = 4000  # a line longer than this is prose, whatever it begins with
 _FRONT_END = frozenset(("---", "..."))
 
 
 def _plain(title: str) -> str:
     """A heading's words without inline markup."""
-    title = title[:_LONGEST_TITLE]
+    title = title[:LONGEST_TITLE]
     return _EMPHASIS.sub(r"\2", _LINK.sub(r"\1", title)).strip()
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+LONGEST_TITLE = 1000
+"""Characters. A title stands at every chunk of its section: a page that is one heading would be stored many times."""
+
 
 @dataclass(frozen=True, slots=True)
 class Block:
@@ -21,7 +24,7 @@ class Block:
     page: int | None = None
     """Counted from 1; None where the format has no pages."""
     title: str | None = None
-    """Of a heading, its words without markup."""
+    """Of a heading, its words without markup, `LONGEST_TITLE` at most."""
     header: tuple[int, int] | None = None
     """Of a table row that does not name its columns itself, where the table's header is in the text."""
 
