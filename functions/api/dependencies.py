@@ -27,7 +27,7 @@ def _current_user(request: Request) -> User:
 
 UserId = Annotated[str, Depends(_user_id)]
 CurrentUser = Annotated[User, Depends(_current_user)]
-Limit = Annotated[int, Query(ge=1, le=100, description="Items on a page.")]
+Limit = Annotated[int, Query(ge=1, le=100, description="Items on a page; fewer come where they are large.")]
 _Cursor = Annotated[str, Field(max_length=64, json_schema_extra={"pattern": "^[A-Za-z0-9_-]{21}[AQgw]$"})]
 Cursor = Annotated[_Cursor | None, Query(description="`next_cursor` of the page before.")]
 Before = Annotated[int | None, Query(ge=0, le=2**31 - 1, description="`next_before` of the page before.")]

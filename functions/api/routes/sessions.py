@@ -22,6 +22,7 @@ from functions.api.schemas_sessions import (
 )
 from spandrel import wiring
 from spandrel.idempotency.key import IdempotencyKey
+from spandrel.pagination import fitting
 from spandrel.sessions.begin_models import SessionStatus
 from spandrel.sessions.models import Checkpoint, Session
 
@@ -105,10 +106,10 @@ async def messages(
     limit: Limit = 50,
     checkpoint: Annotated[int | None, Query(ge=0, le=2**31 - 1, description="As the line was there.")] = None,
 ) -> MessageList:
-    """What was said, in order."""
+    """What was said, in order. A page of long messages holds fewer than `limit`."""
     found = wiring.checkpoints().messages(user_id, session_id, after, limit + 1, checkpoint)
-    more = found[limit - 1].ordinal if len(found) > limit else None
-    return MessageList(items=found[:limit], next_after=more)
+    items = fitting(found, limit)
+    return MessageList(items=items, next_after=items[-1].ordinal if len(found) > len(items) else None)
 
 
 @router.get("/{session_id}/checkpoints", operation_id="list_checkpoints")

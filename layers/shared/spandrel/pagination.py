@@ -9,7 +9,12 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 from uuid import UUID
 
+import msgspec
+
 from spandrel.errors import InvalidRequestError
+
+MOST_BYTES = 2_500_000
+"""Of a page as JSON. A function's answer may take 6 MB, in which text is escaped once more."""
 
 
 class Identified(Protocol):
@@ -45,21 +50,31 @@ class NumberedPage(Generic[T]):
     next_before: int | None
 
 
+def fitting(rows: Sequence[T], limit: int) -> list[T]:
+    """The first `limit` rows at most, fewer where they are large, and one at least."""
+    size = 0
+    for place, row in enumerate(rows[:limit]):
+        size += len(msgspec.json.encode(row))
+        if size > MOST_BYTES and place:
+            return list(rows[:place])
+    return list(rows[:limit])
+
+
 def paginate_numbers(rows: Sequence[N], limit: int) -> NumberedPage[N]:
     """A page of `limit` out of rows that were asked for with one more than that."""
-    items = list(rows[:limit])
-    return NumberedPage(items, items[-1].number if len(rows) > limit else None)
+    items = fitting(rows, limit)
+    return NumberedPage(items, items[-1].number if len(rows) > len(items) else None)
 
 
 def paginate(rows: Sequence[I], limit: int) -> Page[I]:
-    """A page of `limit` out of rows that were asked for with one more than that."""
+    """A page of `limit` at most out of rows that were asked for with one more than that."""
     return paginate_by(lambda row: row.id, rows, limit)
 
 
 def paginate_by(key: Callable[[T], UUID], rows: Sequence[T], limit: int) -> Page[T]:
     """The same for rows that are in the order of something else, which `key` makes an id of."""
-    items = list(rows[:limit])
-    return Page(items, _encode(key(items[-1])) if len(rows) > limit else None)
+    items = fitting(rows, limit)
+    return Page(items, _encode(key(items[-1])) if len(rows) > len(items) else None)
 
 
 def _encode(last: UUID) -> str:

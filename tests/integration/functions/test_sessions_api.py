@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from functions.chat_turn.handler import handler as chat_turn
+from spandrel import pagination
 from tests.integration.test_sessions import CALENDAR, LIBRARIAN
 from tests.support.api import Answer, call, operations, validate
 from tests.support.events import Context, sqs_event
@@ -242,3 +243,18 @@ def test_a_session_goes_on_without_a_collection_that_is_deleted(kb: KnowledgeBas
         said(studio, session["id"], "Do whales sing?", "They do [1].")
         message = asked("list_session_messages", session_id=session["id"])["items"][-1]
         assert len(message["citations"] or []) == found
+
+
+def test_long_messages_come_in_shorter_pages(
+    studio: Studio, session: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        said(studio, session["id"], f"{number}?", "Long. " * 50)
+    monkeypatch.setattr(pagination, "MOST_BYTES", 1000)
+    found, after = [], 0
+    while after is not None:
+        page = asked("list_session_messages", session_id=session["id"], after=after)
+        found += page["items"]
+        after = page["next_after"]
+        assert len(page["items"]) < 6
+    assert [message["ordinal"] for message in found] == [1, 2, 3, 4, 5, 6]

@@ -12,7 +12,7 @@ from spandrel.errors import InvalidRequestError, ToolChangedError
 from spandrel.integrations import store
 from spandrel.integrations.records import Decision, IntegrationTool, ToolPolicy, ToolStatus
 from spandrel.integrations.store import queries
-from spandrel.pagination import Page
+from spandrel.pagination import Page, fitting
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +37,8 @@ class ToolReview:
         with self.database.transaction(user_id) as tx:
             store.find_integration(tx, integration_id)
             rows = tx.execute(queries.list_tools, parameters).fetchall()
-        tools = [store.tool(row) for row in rows[:limit]]
-        return Page(tools, _encode(tools[-1].name) if len(rows) > limit else None)
+        tools = fitting([store.tool(row) for row in rows], limit)
+        return Page(tools, _encode(tools[-1].name) if len(rows) > len(tools) else None)
 
     def review(
         self, user_id: str, integration_id: UUID, name: str, decision: Decision, schema_hash: str
