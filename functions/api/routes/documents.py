@@ -13,6 +13,7 @@ from spandrel import wiring
 from spandrel.idempotency.key import IdempotencyKey
 from spandrel.knowledge.models import Document, DocumentStatus, Link, UploadForm
 from spandrel.knowledge.store import NewFile
+from spandrel.pagination import fitting
 
 router = APIRouter(prefix="/documents", tags=["documents"])
 
@@ -54,8 +55,8 @@ async def chunks(
 ) -> ChunkList:
     """The live version's text in order, so that a hit can be shown in its place."""
     found = wiring.documents().chunks(user_id, document_id, from_ordinal, limit + 1)
-    more = found[limit].ordinal if len(found) > limit else None
-    return ChunkList(items=found[:limit], next_ordinal=more)
+    items = fitting(found, limit)
+    return ChunkList(items=items, next_ordinal=found[len(items)].ordinal if len(found) > len(items) else None)
 
 
 @router.post("/{document_id}/upload", operation_id="upload_new_version")

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import pytest
 
-from spandrel import __version__, wiring
+from spandrel import __version__, pagination, wiring
 from spandrel.database import SCHEMA_VERSION
 from spandrel.idempotency.key import IdempotencyKey
 from spandrel.knowledge.collections import Collections
@@ -468,6 +468,18 @@ def test_chunks_are_paged_by_their_ordinals(kb: KnowledgeBase) -> None:
         seen += [item["text"] for item in page["items"]]
         start = page["next_ordinal"]
     assert seen == [f"text {n}" for n in range(5)]
+
+
+def test_long_chunks_come_in_shorter_pages(kb: KnowledgeBase, monkeypatch: pytest.MonkeyPatch) -> None:
+    document = kb.publish(kb.collection(), [f"{number} " * 200 for number in range(5)])
+    monkeypatch.setattr(pagination, "MOST_BYTES", 1500)
+    found, ordinal = [], 0
+    while ordinal is not None:
+        page = call("GET", f"/v1/documents/{document}/chunks", query={"from_ordinal": ordinal}).json
+        assert len(page["items"]) < 5
+        found += [chunk["ordinal"] for chunk in page["items"]]
+        ordinal = page["next_ordinal"]
+    assert found == [0, 1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("cursor", ["x", "", "=", "AAAA", "\0", "ü", "A" * 64, "A" * 65, "!" * 22])
