@@ -434,7 +434,8 @@ BEGIN
         lease_until = now() + make_interval(secs => p_lease_seconds), started_at = coalesce(started_at, now())
     WHERE id = p_turn_id AND s.status = 'active'
       AND (status = 'queued' OR status = 'running' AND lease_until <= now())
-      AND NOT EXISTS (SELECT FROM turns e WHERE e.session_id = s.id AND e.number < turns.number AND e.finished_at IS NULL)
+      AND NOT EXISTS (SELECT FROM turns e WHERE e.session_id = s.id AND e.finished_at IS NULL AND (
+          e.number < turns.number OR e.id <> turns.id AND e.status = 'running' AND e.lease_until > now()))
       AND NOT EXISTS (SELECT FROM exhausted_budgets(s.user_id, s.id))
     RETURNING * INTO t;
     IF NOT FOUND THEN
@@ -479,8 +480,8 @@ BEGIN
 END
 $$;
 
--- Why a turn of session `s`, whose row is locked, cannot be claimed: done (nothing is left to do); busy (another worker holds it, or an
--- earlier turn of the session is not finished); paused (it waits with its session); waiting (an earlier turn waits for a
+-- Why a turn of session `s`, whose row is locked, cannot be claimed: done (nothing is left to do); busy (another worker holds it or a
+-- later turn, which was first when this one was put in line again, or an earlier turn of the session is not finished); paused (it waits with its session); waiting (an earlier turn waits for a
 -- person's word, and is sent on with those behind it); budget (it failed: a budget is used up).
 CREATE FUNCTION refuse_turn(p_turn_id uuid, s agent_sessions) RETURNS text
     LANGUAGE plpgsql AS $$

@@ -317,6 +317,22 @@ def test_a_summary_that_cannot_be_had_costs_no_answer(studio: Studio, session_id
     assert len(studio.said(session_id)) == 14
 
 
+def test_a_turn_that_is_retried_waits_for_one_that_was_asked_meanwhile(studio: Studio, session_id: UUID) -> None:
+    first = studio.ask(session_id, "One?")
+    studio.turns.cancel(ADA, first.id)
+    second = studio.ask(session_id, "Two?")
+    tasks = {turn.id: TurnTask(turn_id=turn.id, session_id=session_id, user_id=ADA) for turn in (first, second)}
+    store = TurnStore(studio.kb.app, tasks[second.id], uuid4(), 60)
+    assert store.claim()[0] == "claimed"
+    studio.turns.retry(ADA, first.id)
+    assert TurnStore(studio.kb.app, tasks[first.id], uuid4(), 60).claim() == ("busy", None)
+    assert store.complete([NewMessage("user", "Two?", 1), NewMessage("assistant", "Second.", 1)], [], None)
+    outcome, work = TurnStore(studio.kb.app, tasks[first.id], uuid4(), 60).claim()
+    assert outcome == "claimed"
+    assert work is not None
+    assert [message.content for message in work.history] == ["Two?", "Second."]
+
+
 # -- what a worker remembers
 
 
