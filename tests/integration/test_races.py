@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import TypeVar
 from uuid import UUID
 
@@ -16,6 +17,7 @@ import pytest
 from spandrel.errors import ConflictError, IllegalMoveError, NotFoundError
 from spandrel.prompts.prepare import Prepare, User
 from spandrel.sessions.models import Session
+from spandrel.usage.budgets import Budgets
 from tests.support.hub import Hub
 from tests.support.knowledge import ADA, KnowledgeBase
 from tests.support.studio import Studio
@@ -65,7 +67,7 @@ def test_a_conversation_is_deleted_while_somebody_is_at_work_in_it(
     assert studio.kb.events()[-1] == "conversation.deleted"
 
 
-@pytest.mark.parametrize("use_case", ["fork", "restore", "regenerate", "ask"])
+@pytest.mark.parametrize("use_case", ["fork", "restore", "regenerate", "ask", "put a budget"])
 def test_what_is_done_in_a_conversation_as_it_is_deleted_finds_nothing(studio: Studio, use_case: str) -> None:
     session = studio.begin()
     turn = studio.say(session.id, "One?", "First.")
@@ -74,6 +76,7 @@ def test_what_is_done_in_a_conversation_as_it_is_deleted_finds_nothing(studio: S
         "restore": lambda: studio.checkpoints.restore(ADA, session.id, 0),
         "regenerate": lambda: studio.turns.regenerate(ADA, turn.id),
         "ask": lambda: studio.ask(session.id, "Two?"),
+        "put a budget": lambda: Budgets(studio.kb.app).put(ADA, "total", session.id, None, Decimal(5)),
     }
     with pytest.raises(NotFoundError):
         meanwhile(studio.kb, "DELETE FROM conversations", done[use_case])

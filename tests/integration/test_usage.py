@@ -22,6 +22,7 @@ from spandrel.usage.report import Reports
 from tests.support.flights import FlightCounter
 from tests.support.knowledge import ADA, BOB, KnowledgeBase
 from tests.support.postgres import Cluster, settings_for
+from tests.support.studio import Studio
 
 
 @dataclass
@@ -131,12 +132,12 @@ def test_a_limit_is_told_once_when_it_is_reached(usage: Usage) -> None:
     assert subjects == {f"budgets/{budget.id}"}
 
 
-def test_one_call_may_reach_several_limits(usage: Usage) -> None:
-    session, turn = uuid4(), uuid4()
+def test_one_call_may_reach_several_limits(usage: Usage, studio: Studio) -> None:
+    session, other, turn = studio.begin().id, studio.begin().id, uuid4()
     usage.limit("day", warn="1")
     usage.limit("total", warn="0.5", stop="3")
     usage.limit(session=session, stop="2")
-    usage.limit(session=uuid4(), stop="2")
+    usage.limit(session=other, stop="2")
     usage.spend("2.5", session=session, turn=turn)
     common = {"turn_id": str(turn), "spent": "2.5"}
     assert usage.told() == [
@@ -163,8 +164,8 @@ def test_an_exhausted_budget_says_what_was_spent_and_what_to_do(usage: Usage) ->
     assert caught.value.members == {"budget": str(budget.id), "period": "month", "spent": "0.35", "limit": "0.3"}
 
 
-def test_a_session_s_budget_stops_that_session_alone(usage: Usage) -> None:
-    session, other = uuid4(), uuid4()
+def test_a_session_s_budget_stops_that_session_alone(usage: Usage, studio: Studio) -> None:
+    session, other = studio.begin().id, studio.begin().id
     usage.limit(session=session, stop="1")
     usage.spend("1", session=session)
     usage.check()
@@ -350,19 +351,21 @@ def test_the_end_of_the_calendar_is_no_fault_of_ours(usage: Usage) -> None:
 # -- tenants
 
 
-def test_another_user_s_costs_budgets_and_reports_are_their_own(usage: Usage) -> None:
-    session = uuid4()
+def test_another_user_s_costs_budgets_and_reports_are_their_own(usage: Usage, studio: Studio) -> None:
+    session = studio.begin().id
     usage.limit(stop="1")
     usage.limit(session=session, stop="1")
     usage.spend("2", session=session)
     usage.check(session, user=BOB)
     usage.limit(stop="9", user=BOB)
-    usage.limit(session=session, stop="9", user=BOB)  # a name that is not theirs names nothing of Ada's
+    with pytest.raises(NotFoundError):
+        usage.limit(session=session, stop="9", user=BOB)
     usage.spend("1", user=BOB)
     assert usage.reports.run(BOB, "session").total.cost == 1
     assert usage.reports.run(BOB, "session", session_id=session).total.calls == 0
-    assert {budget.spent for budget in usage.budgets.page(BOB, 10, None).items} == {1, 0}
-    usage.budgets.delete(BOB, "total", session)
+    assert [budget.spent for budget in usage.budgets.page(BOB, 10, None).items] == [1]
+    with pytest.raises(NotFoundError):
+        usage.budgets.delete(BOB, "total", session)
     assert len(usage.budgets.page(ADA, 10, None).items) == 2
     assert usage.told(BOB) == []
 

@@ -61,7 +61,6 @@ async def delete(period: Period, user_id: UserId) -> None:
 @router.put("/sessions/{session_id}/budget", operation_id="put_session_budget")
 async def put_of_session(session_id: UUID, body: PutBudget, user_id: UserId) -> Budget:
     """Limits what a session may spend in its whole life."""
-    wiring.sessions().get(user_id, session_id)  # there, and the caller's own
     return Budget.model_validate(wiring.budgets().put(user_id, "total", session_id, *body.amounts()))
 
 

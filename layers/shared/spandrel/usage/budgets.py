@@ -32,7 +32,10 @@ class Budgets:
     ) -> Budget:
         """Sets the budget of the period, or the session's (its period is `total`), in the place of any before it."""
         with self.database.transaction(user_id) as tx:
-            return store.put_budget(tx, user_id, period, session_id, warn_at, stop_at)
+            budget = store.put_budget(tx, user_id, period, session_id, warn_at, stop_at)
+        if budget is None:
+            raise NotFoundError("There is no such session, or it is not yours.")
+        return budget
 
     def delete(self, user_id: str, period: Period, session_id: UUID | None) -> None:
         parameters = {"period": period, "session_id": session_id}

@@ -37,9 +37,13 @@ WHERE %(before)s::uuid IS NULL OR b.id < %(before)s
 ORDER BY b.id DESC LIMIT %(limit)s;
 
 -- name: put_budget
-WITH put AS (
+-- A session is held while its budget is written, or that might outlast it. No row: there is no such session.
+WITH held AS (
+    SELECT FROM agent_sessions WHERE id = %(session_id)s FOR KEY SHARE
+), put AS (
     INSERT INTO budgets (user_id, session_id, period, warn_at, stop_at)
-    VALUES (%(user_id)s, %(session_id)s, %(period)s, %(warn_at)s, %(stop_at)s)
+    SELECT %(user_id)s, %(session_id)s, %(period)s, %(warn_at)s, %(stop_at)s
+    WHERE %(session_id)s::uuid IS NULL OR EXISTS (SELECT FROM held)
     ON CONFLICT (user_id, scope, period)
         DO UPDATE SET warn_at = excluded.warn_at, stop_at = excluded.stop_at, updated_at = now()
     RETURNING *

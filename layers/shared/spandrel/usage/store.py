@@ -47,7 +47,8 @@ def put_budget(
     session_id: UUID | None,
     warn_at: Decimal | None,
     stop_at: Decimal | None,
-) -> Budget:
+) -> Budget | None:
+    """None: there is no such session."""
     parameters = {
         "user_id": user_id,
         "period": period,
@@ -56,5 +57,4 @@ def put_budget(
         "stop_at": stop_at,
     }
     budget: Budget | None = tx.execute(queries.put_budget, parameters, into=Budget).fetchone()
-    assert budget is not None
     return budget
