@@ -452,8 +452,9 @@ BEGIN
         SELECT b.document_id, b.ordinal, b.score, b.similarity, b.vector_rank, b.bm25, b.text_rank, b.coverage, d.collection_id,
                d.name, d.attributes, c.text, c.heading_path, c.page, c.start_offset, c.end_offset
         FROM best b
-        JOIN chunks c ON c.document_id = b.document_id AND c.ordinal = b.ordinal
-        JOIN documents d ON d.id = b.document_id
+        -- One by one, whatever a user has on average: the planner would read all that is the user's, and keep it at hand.
+        CROSS JOIN LATERAL (SELECT * FROM chunks WHERE document_id = b.document_id AND ordinal = b.ordinal OFFSET 0) c
+        CROSS JOIN LATERAL (SELECT * FROM documents WHERE id = b.document_id OFFSET 0) d
         ORDER BY b.score DESC, b.document_id, b.ordinal
     LOOP
         total_ms := extract(epoch FROM clock_timestamp() - v_begin) * 1000;

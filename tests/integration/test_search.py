@@ -18,6 +18,7 @@ from spandrel.vectors import HalfVector
 from tests.support import bm25
 from tests.support.fakes import bag_of_words
 from tests.support.knowledge import ADA, BOB, KnowledgeBase
+from tests.support.rows_read import cost_of, without_table_scans
 
 WHALES = [
     "Whales sing long songs in the deep sea.",
@@ -588,3 +589,32 @@ def test_one_space_is_active_at_a_time(kb: KnowledgeBase) -> None:
     kb.one("SELECT ensure_embedding_space('next-64', 64)")
     with pytest.raises(psycopg.errors.UniqueViolation):
         kb.rows("UPDATE embedding_spaces SET status = 'active'")
+
+
+def test_a_large_collection_is_searched_through_its_indexes_among_many_small_ones(kb: KnowledgeBase) -> None:
+    """Where most collections are small, the planner takes each to be, and would rather read it whole."""
+    collection, dice = kb.collection(), random.Random(5)
+    text, modes = "whales sing word7 word8", ("text", "vector", "hybrid")
+    for number in range(300):
+        kb.publish(collection, [f"Whales sing {number} " + " ".join(f"word{dice.randrange(400)}" for _ in range(9))])
+        if number == 10:
+            assert {len(kb.find(text, mode=mode).hits) for mode in modes} == {10}  # planned now, and for some time
+    promote(kb)
+    document = kb.publish(kb.collection(BOB), WHALES, user=BOB)
+    changes = """jsonb_build_object('document_id', md5('d' || n)::uuid, 'collection_id', md5('c' || n)::uuid,
+                                    'user_id', 'user-' || n)"""
+    for table in ("chunk_embeddings", "chunk_codes", "chunk_terms", "chunks"):
+        kb.rows(
+            f"""INSERT INTO {table} SELECT (jsonb_populate_record(one.row, {changes})).*
+                FROM (SELECT t AS row FROM {table} t WHERE document_id = %s) one, generate_series(1, 1000) AS n""",
+            document,
+        )
+    new = [cost_of(kb, lambda mode=mode: kb.find(text, mode=mode)) for mode in modes]
+    without_table_scans(kb)
+    query = HalfVector.from_floats(bag_of_words(text))
+    near = b"""SELECT n.* FROM embedding_spaces s, nearest_in_graph(s.id, %s::halfvec, %s, NULL, 10) n
+               WHERE s.status = 'active'"""
+    cost = cost_of(kb, lambda: kb.app.run(near, [query, [collection.id]], user_id=ADA))
+    assert 10 <= cost["chunk_embeddings"] <= 100
+    known = [cost_of(kb, lambda mode=mode: kb.find(text, mode=mode)) for mode in modes]
+    assert [(cost["documents"], cost["chunks"]) for cost in new + known] == [(10, 10)] * 6

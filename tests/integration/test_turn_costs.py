@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from uuid import uuid4
 
 import psycopg
@@ -11,14 +10,8 @@ import pytest
 from spandrel.chat.store import TurnStore
 from spandrel.sessions.messages import TurnTask
 from tests.support.knowledge import ADA
+from tests.support.rows_read import rows_read
 from tests.support.studio import Studio
-
-
-def rows_read(studio: Studio) -> Counter[str]:
-    """By table, up to now."""
-    studio.kb.app.run(b"SELECT pg_stat_force_next_flush()")
-    rows = studio.kb.rows("SELECT relname, seq_tup_read + coalesce(idx_tup_fetch, 0) AS read FROM pg_stat_user_tables")
-    return Counter({row["relname"]: row["read"] for row in rows})
 
 
 def test_a_turn_reads_no_more_rows_in_a_long_session_than_in_a_short_one(studio: Studio) -> None:
@@ -26,9 +19,9 @@ def test_a_turn_reads_no_more_rows_in_a_long_session_than_in_a_short_one(studio:
     session_id = studio.begin().id
     costs = []
     for number in range(40):
-        before = rows_read(studio)
+        before = rows_read(studio.kb)
         studio.say(session_id, f"{number}?", f"{number}.")
-        costs.append(rows_read(studio) - before)
+        costs.append(rows_read(studio.kb) - before)
     assert costs[5]["turns"] > 0
     assert costs[39] == costs[5]
 
@@ -38,10 +31,10 @@ def test_an_old_turn_is_read_like_a_new_one(studio: Studio) -> None:
     turns = [studio.say(session_id, f"{number}?", f"{number}.").id for number in range(20)]
     costs = []
     for turn_id in (turns[0], turns[-1]):
-        before = rows_read(studio)
+        before = rows_read(studio.kb)
         assert studio.turns.get(ADA, turn_id).text is not None
         again = studio.turns.regenerate(ADA, turn_id)
-        costs.append(rows_read(studio) - before)
+        costs.append(rows_read(studio.kb) - before)
         studio.turns.cancel(ADA, again.id)
     assert costs[0] == costs[1]
 
@@ -54,10 +47,10 @@ def test_a_page_of_messages_reads_no_others(studio: Studio) -> None:
     for number in range(5):
         studio.say(session_id, f"Other {number}?", f"Other {number}.")
     for after in (0, 8, 16):
-        before = rows_read(studio)
+        before = rows_read(studio.kb)
         page = studio.checkpoints.messages(ADA, session_id, after, 4)
         assert [message.ordinal for message in page] == [after + 1, after + 2, after + 3, after + 4]
-        assert (rows_read(studio) - before)["messages"] == 4
+        assert (rows_read(studio.kb) - before)["messages"] == 4
 
 
 def test_a_turn_of_another_session_is_not_claimed(studio: Studio) -> None:

@@ -3,41 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from spandrel.integrations.models import BearerAuth
-from spandrel.usage.budgets import Budgets
-from spandrel.usage.models import Cost, ModelCall
-from spandrel.usage.store import record
+from tests.integration.functions.conftest import SECRET, Owned
 from tests.support.api import Answer, call, operations
-from tests.support.hub import URL, Hub
+from tests.support.hub import URL
 from tests.support.knowledge import ADA, BOB, KnowledgeBase
-from tests.support.mcp_fakes import healthy, tool
-from tests.support.studio import Studio
-
-SECRET = "cachalot"
-
-
-@dataclass(frozen=True, slots=True)
-class Owned:
-    """What Ada has."""
-
-    collection: str
-    document: str
-    failed: str
-    template: str
-    session: str
-    conversation: str
-    turn: str
-    approval: str
-    integration: str
-    held: str
-    """The hash of its tool that waits for review."""
 
 
 def foreign(answer: Answer) -> None:
@@ -258,42 +232,6 @@ CASES: dict[str, list[Case]] = {
     "get_health": [(lambda ada: {}, public)],
     "get_openapi": [(lambda ada: {}, public)],
 }
-
-
-@pytest.fixture
-def ada(wired: KnowledgeBase, studio: Studio, hub: Hub) -> Owned:
-    collection = wired.collection(name=f"{SECRET}s")
-    document = wired.add(collection, f"The {SECRET} sings.", name=f"{SECRET}.md", attributes={"kind": SECRET})
-    failed = wired.announce(collection)
-    wired.upload(failed, " ")
-    template = studio.template(name=SECRET)
-    call("POST", "/v1/templates", body={"name": SECRET, "kind": "partial", "source": f"{SECRET} sings"})
-    call("PUT", f"/v1/templates/{template}/labels/canary", body={"version": 1})
-    session = studio.begin(template, variables={"name": SECRET}, title=SECRET)
-    turn = studio.say(session.id, f"What of the {SECRET}?", f"The {SECRET} sings.")
-    budgets = Budgets(wired.app)
-    for of_session in (None, session.id):
-        budgets.put(ADA, "total", of_session, Decimal(1), Decimal(9))
-    with wired.system.transaction() as tx:
-        record(tx, ADA, ModelCall("turn", SECRET, 1, 0, 1, Cost(Decimal(5), "v"), session.id))
-    approval = studio.pending_approval(session.id, turn.id, {"what": SECRET})
-    integration = hub.add(SECRET, url=f"https://{SECRET}.example.com", auth=BearerAuth(SECRET))
-    for words in (SECRET, f"{SECRET}!"):
-        hub.round(healthy(tool(SECRET, words), server_name=SECRET), url=integration.url)
-    held = hub.tools(integration)[SECRET].schema_hash
-    ids = (
-        collection.id,
-        document,
-        failed,
-        template,
-        session.id,
-        session.conversation_id,
-        turn.id,
-        approval,
-        integration.id,
-        held,
-    )
-    return Owned(*map(str, ids))
 
 
 def everything(kb: KnowledgeBase) -> dict[str, Any]:

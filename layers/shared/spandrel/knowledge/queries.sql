@@ -56,12 +56,14 @@ SELECT id, collection_id, name, content_type, size_bytes, attributes, status, er
 FROM made, told;
 
 -- name: list_documents
--- Newest first; `before` is the last id of the page before.
+-- Newest first; `before` is the last id of the page before. The collection is not joined: the planner would begin with that, and
+-- sort all the user's documents for each page.
 SELECT d.id, collection_id, d.name, content_type, size_bytes, attributes, status, error_code, error_message, version,
        d.chunk_count, token_count, d.created_at, d.updated_at,
        queued_at, parsing_at, chunking_at, embedding_at, ready_at, failed_at
-FROM documents d JOIN collections c ON c.id = d.collection_id AND c.deleted_at IS NULL
-WHERE (%(collection_id)s::uuid IS NULL OR d.collection_id = %(collection_id)s)
+FROM documents d
+WHERE (SELECT c.deleted_at IS NULL FROM collections c WHERE c.id = d.collection_id)
+  AND (%(collection_id)s::uuid IS NULL OR d.collection_id = %(collection_id)s)
   AND (%(statuses)s::text[] IS NULL OR status = ANY (%(statuses)s))
   AND (%(before)s::uuid IS NULL OR d.id < %(before)s)
 ORDER BY d.id DESC LIMIT %(limit)s;

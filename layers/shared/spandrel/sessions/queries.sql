@@ -108,14 +108,17 @@ SELECT id, user_id, session_id, attempt FROM turns
 WHERE session_id = %(session_id)s AND finished_at IS NULL AND status = 'queued' ORDER BY number;
 
 -- name: list_messages
--- The line of a session, or what it was at a checkpoint, in order. Ordinals have no gaps, so a page's end is known.
+-- The line of a session, or what it was at a checkpoint, in order. Ordinals have no gaps, so a page's end is known. The place is worked
+-- out first: under row-level security, what is compared to a coalesce() is found by no index.
+WITH place AS MATERIALIZED (
+    SELECT coalesce(c.branch_id, s.branch_id) AS branch_id,
+           least(coalesce(c.ordinal, s.ordinal), %(after)s::bigint + %(limit)s)::integer AS upto
+    FROM agent_sessions s
+    LEFT JOIN session_checkpoints c ON c.session_id = s.id AND c.number = %(checkpoint)s
+    WHERE s.id = %(session_id)s
+)
 SELECT m.ordinal, m.turn_id, m.role, m.content, m.tool_calls, m.tool_call_id, m.citations, m.token_count, m.created_at
-FROM agent_sessions s
-LEFT JOIN session_checkpoints c ON c.session_id = s.id AND c.number = %(checkpoint)s
-CROSS JOIN LATERAL line_messages(
-    coalesce(c.branch_id, s.branch_id), %(after)s,
-    least(coalesce(c.ordinal, s.ordinal), %(after)s::bigint + %(limit)s)::integer) m
-WHERE s.id = %(session_id)s
+FROM place CROSS JOIN LATERAL line_messages(place.branch_id, %(after)s, place.upto) m
 ORDER BY m.ordinal;
 
 -- name: list_checkpoints
