@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+from spandrel.knowledge.store import queries
 from spandrel.knowledge.upkeep import Upkeep, UpkeepReport
 from tests.support.knowledge import ADA, KnowledgeBase
 
@@ -57,6 +59,22 @@ def test_indexing_stops_when_its_time_is_up(kb: KnowledgeBase) -> None:
     upkeep = Upkeep(kb.system, kb.objects, graph_from=5, inverted_from=5)
     assert upkeep.run(0) == UpkeepReport()
     assert kb.one("SELECT count(*) FROM chunk_codes WHERE in_graph") == 0
+
+
+def test_a_removal_and_a_move_into_the_graph_do_not_wait_for_each_other(kb: KnowledgeBase) -> None:
+    collection = kb.collection()
+    document = {"document_id": kb.publish(collection, [f"text {n}" for n in range(10)])}
+    replace(kb.upkeep, inverted_from=1).run(60)
+    other = kb.connect("spandrel_system")
+    with ThreadPoolExecutor() as pool, kb.app.transaction(ADA) as tx:
+        # A removal that has got as far as its collection.
+        tx.execute(b"SELECT id FROM collections WHERE id = %s FOR NO KEY UPDATE", [collection.id]).fetchone()
+        moving = pool.submit(Upkeep(other, kb.objects, graph_from=1, inverted_from=1).run, 60)
+        kb.waits_for_lock()
+        tx.execute(queries.remove_chunks, document).fetchone()
+    assert moving.result().vectors_indexed == 0
+    other.close()
+    assert kb.collections.get(ADA, collection.id).chunk_count == kb.one("SELECT count(*) FROM chunk_codes") == 0
 
 
 def test_the_size_of_the_graph_is_known(kb: KnowledgeBase) -> None:

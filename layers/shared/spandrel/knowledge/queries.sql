@@ -167,8 +167,13 @@ FROM collections c, embedding_spaces s
 WHERE s.status = 'active' AND c.deleted_at IS NULL AND c.chunk_count >= %(inverted_from)s
 ORDER BY c.id;
 
+-- name: open_graph
+-- Says that some of a collection's vectors may be in the HNSW index. A statement of its own, before any moves: a move holds codes,
+-- and whoever removes those has locked the collection first.
+UPDATE collections SET has_graph = true WHERE id = %(collection_id)s AND NOT has_graph RETURNING id;
+
 -- name: move_to_graph
--- Moves a batch of a collection's vectors into the HNSW index.
+-- Moves a batch of a collection's vectors into the HNSW index. Locks no collection: what is moved is not counted.
 WITH batch AS (
     SELECT k.document_id, k.ordinal, k.space_id FROM chunk_codes k
     WHERE k.collection_id = %(collection_id)s AND NOT k.in_graph
@@ -181,8 +186,6 @@ WITH batch AS (
     UPDATE chunk_codes k SET in_graph = true FROM batch b
     WHERE k.collection_id = %(collection_id)s AND NOT k.in_graph
       AND (k.document_id, k.ordinal, k.space_id) = (b.document_id, b.ordinal, b.space_id)
-), marked AS (
-    UPDATE collections SET has_graph = true WHERE id = %(collection_id)s AND NOT has_graph
 )
 SELECT count(*) AS moved FROM batch;
 

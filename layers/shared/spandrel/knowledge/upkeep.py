@@ -67,6 +67,8 @@ class Upkeep:
                 and (moved := self._move(queries.move_to_inverted, collection, INVERTED_BATCH))
             ):
                 chunks += moved
+            if row["graph"] and time_left():
+                self.database.run(queries.open_graph, collection)
             while (
                 row["graph"] and time_left() and (moved := self._move(queries.move_to_graph, collection, GRAPH_BATCH))
             ):
