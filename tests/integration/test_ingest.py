@@ -14,6 +14,7 @@ import pytest
 
 from spandrel.database import Database
 from spandrel.errors import EmbeddingRejectedError, EmbeddingUnavailableError, NotFoundError
+from spandrel.knowledge import store
 from spandrel.knowledge.ingest import embed as embed_stage, ingest as ingest_module, store as store_stage
 from spandrel.knowledge.ingest.ingest import MAX_ATTEMPTS, Ingest, Outcome
 from spandrel.knowledge.ingest.models import IngestTask
@@ -21,6 +22,7 @@ from spandrel.knowledge.ingest.notifications import parse_notification, retry_me
 from spandrel.knowledge.models import Collection, object_key
 from spandrel.knowledge.search.models import SearchRequest
 from spandrel.knowledge.search.search import Search
+from spandrel.knowledge.store import NewFile
 from tests.support.knowledge import ADA, BOB, Clock, KnowledgeBase
 from tests.support.postgres import settings_for
 
@@ -643,6 +645,21 @@ def test_a_deleted_collection_is_purged_though_the_queue_was_away(kb: KnowledgeB
         kb.collections.get(ADA, collection.id)
     kb.rows("UPDATE collections SET deleted_at = deleted_at - interval '2 minutes'")
     assert kb.upkeep.run(1).purged == 1
+    assert kb.one("SELECT count(*) FROM collections") == 0
+
+
+def test_a_document_that_is_announced_while_its_collection_is_deleted_is_refused(
+    kb: KnowledgeBase, collection: Collection
+) -> None:
+    """The request has looked and found the collection; then it is deleted, and purged at once."""
+    other = KnowledgeBase(kb.url)
+    with kb.app.transaction(ADA) as tx:
+        store.find_collection(tx, collection.id)
+        other.collections.delete(ADA, collection.id)
+        with pytest.raises(NotFoundError, match="collection"):
+            store.insert_document(tx, ADA, collection.id, NewFile("a.md", None, {}))
+    other.drain()
+    other.close()
     assert kb.one("SELECT count(*) FROM collections") == 0
 
 

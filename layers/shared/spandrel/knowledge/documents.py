@@ -33,7 +33,6 @@ class Documents:
             if key and (made := key.claim(tx)):
                 documents = store.find_documents(tx, [UUID(each) for each in made["ids"]])
             else:
-                store.find_collection(tx, collection_id)
                 documents = [store.insert_document(tx, user_id, collection_id, file) for file in files]
                 if key:
                     key.store(tx, {"ids": [str(document.id) for document in documents]})

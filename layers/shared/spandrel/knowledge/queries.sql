@@ -41,15 +41,17 @@ WITH gone AS (
 SELECT append_event(user_id, 'collection.deleted', 'collections/' || id, '{}') FROM gone;
 
 -- name: create_document
-WITH made AS (
+-- No row: there is no such collection, or not any more. One that is deleted gets no document after its purge has looked.
+WITH counted AS (  -- first: the collection is locked before the feed, here and everywhere
+    UPDATE collections SET document_count = document_count + 1
+    WHERE id = %(collection_id)s AND deleted_at IS NULL RETURNING id
+), made AS (
     INSERT INTO documents (user_id, collection_id, name, content_type, attributes)
-    VALUES (%(user_id)s, %(collection_id)s, %(name)s, %(content_type)s, %(attributes)s)
+    SELECT %(user_id)s, id, %(name)s, %(content_type)s, %(attributes)s FROM counted
     RETURNING *
-), counted AS (
-    UPDATE collections SET document_count = document_count + 1 WHERE id = %(collection_id)s RETURNING id
-), told AS (  -- joined to `counted`: the collection is locked before the feed, here and everywhere
-    SELECT append_event(made.user_id, 'document.created', 'documents/' || made.id,
-                        jsonb_build_object('name', name, 'collection_id', collection_id)) FROM made, counted
+), told AS (
+    SELECT append_event(user_id, 'document.created', 'documents/' || id,
+                        jsonb_build_object('name', name, 'collection_id', collection_id)) FROM made
 )
 SELECT id, collection_id, name, content_type, size_bytes, attributes, status, error_code, error_message, version,
        chunk_count, token_count, created_at, updated_at, queued_at, parsing_at, chunking_at, embedding_at, ready_at, failed_at

@@ -75,7 +75,7 @@ def insert_document(tx: Transaction, user_id: str, collection_id: UUID, file: Ne
         "content_type": file.content_type,
         "attributes": Jsonb(file.attributes),
     }
-    return Document.from_row(_found(tx.execute(queries.create_document, parameters).fetchone(), "document"))
+    return Document.from_row(_found(tx.execute(queries.create_document, parameters).fetchone(), "collection"))
 
 
 def find_documents(tx: Transaction, document_ids: Sequence[UUID]) -> list[Document]:
