@@ -199,15 +199,18 @@ CREATE FUNCTION claim_connections(p_user_ids text[], p_owner uuid, p_lease_secon
 )
     LANGUAGE plpgsql AS $$
 #variable_conflict use_column
+DECLARE
+    v_ids text[];  -- what subscribes from here on is told of anew, and would be locked out of order
 BEGIN
     PERFORM set_config('synchronous_commit', 'off', true);  -- a cursor lost with the server only means sending again
-    PERFORM FROM connections c WHERE c.user_id = ANY (p_user_ids) AND c.delivered_seq IS NOT NULL ORDER BY c.id FOR NO KEY UPDATE;
+    v_ids := ARRAY(SELECT c.id FROM connections c WHERE c.user_id = ANY (p_user_ids) AND c.delivered_seq IS NOT NULL
+                   ORDER BY c.id FOR NO KEY UPDATE);
     RETURN QUERY
         UPDATE connections c SET lease_owner = p_owner, lease_until = clock_timestamp() + make_interval(secs => p_lease_seconds)
         FROM event_counters e
         WHERE e.user_id = c.user_id AND c.id IN (
             SELECT f.id FROM connections f JOIN event_counters n USING (user_id)
-            WHERE f.user_id = ANY (p_user_ids) AND f.delivered_seq IS NOT NULL AND f.expires_at > now()
+            WHERE f.id = ANY (v_ids) AND f.delivered_seq IS NOT NULL AND f.expires_at > now()
               AND (f.lease_until IS NULL OR f.lease_until < clock_timestamp())
               AND (f.retry_at IS NULL OR f.retry_at <= clock_timestamp())
               AND (NOT f.live OR f.delivered_seq < n.seq)

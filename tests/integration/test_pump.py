@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psycopg
@@ -19,7 +20,7 @@ from tests.support.feed import Feed, pumping, run
 from tests.support.flights import FlightCounter
 from tests.support.gateway import SENT, FakeGateway
 from tests.support.knowledge import ADA, BOB
-from tests.support.postgres import Cluster
+from tests.support.postgres import Cluster, until_waiting
 
 GONE, THROTTLED, FAILED = (Posted(each) for each in (Delivery.GONE, Delivery.THROTTLED, Delivery.FAILED))
 
@@ -235,6 +236,25 @@ def test_letting_go_and_claiming_at_one_moment_loses_nothing(feed: Feed, databas
     [(taken, page)] = claimed
     assert [(each.id, each.delivered_seq, each.live) for each in taken] == [("a", 1, True)]
     assert [frame.seq for frame in page.frames[ADA]] == [2]
+
+
+def test_claims_lock_no_connection_out_of_order(feed: Feed, database_url: str) -> None:
+    """One that subscribes while the first claim waits is before those that it has locked."""
+    feed.append(1)
+    feed.open("b", after=0)
+    others = [feed.connect("spandrel_system") for _ in range(2)]
+    with ThreadPoolExecutor() as pool, psycopg.connect(database_url) as holder:
+        holder.execute("SELECT id FROM connections WHERE id = 'b' FOR UPDATE")
+        first = pool.submit(store.PumpStore(others[0], [ADA]).claim)
+        until_waiting(database_url)
+        feed.open("a", after=0)
+        second = pool.submit(store.PumpStore(others[1], [ADA]).claim)
+        until_waiting(database_url, 2)
+        holder.commit()
+        assert [held.id for held in first.result()[0]] == ["b"]
+        assert [held.id for held in second.result()[0]] == ["a"]
+    for other in others:
+        other.close()
 
 
 def test_a_cursor_that_is_set_anew_meanwhile_stands(feed: Feed, gateway: FakeGateway, pump: Pump) -> None:

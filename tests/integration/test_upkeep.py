@@ -8,6 +8,7 @@ from dataclasses import replace
 from spandrel.knowledge.store import queries
 from spandrel.knowledge.upkeep import Upkeep, UpkeepReport
 from tests.support.knowledge import ADA, KnowledgeBase
+from tests.support.postgres import until_waiting
 
 
 def test_with_nothing_to_do_it_does_nothing(kb: KnowledgeBase) -> None:
@@ -70,7 +71,7 @@ def test_a_removal_and_a_move_into_the_graph_do_not_wait_for_each_other(kb: Know
         # A removal that has got as far as its collection.
         tx.execute(b"SELECT id FROM collections WHERE id = %s FOR NO KEY UPDATE", [collection.id]).fetchone()
         moving = pool.submit(Upkeep(other, kb.objects, graph_from=1, inverted_from=1).run, 60)
-        kb.waits_for_lock()
+        until_waiting(kb.url)
         tx.execute(queries.remove_chunks, document).fetchone()
     assert moving.result().vectors_indexed == 0
     other.close()

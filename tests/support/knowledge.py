@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any, cast
 from uuid import UUID, uuid4
 
@@ -105,17 +104,6 @@ class KnowledgeBase:
         """The newest of its type."""
         rows = self.rows("SELECT * FROM events WHERE user_id = %s AND type = %s ORDER BY seq DESC LIMIT 1", user, type_)
         return rows[0]
-
-    def waits_for_lock(self, number: int = 1) -> None:
-        """Comes back once so many transactions wait for others'."""
-        waiting = (
-            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-        )
-        for _ in range(1000):
-            if self.one(waiting) >= number:
-                return
-            time.sleep(0.01)
-        raise AssertionError("nobody waits")
 
     # -- doing
 

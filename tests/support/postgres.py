@@ -6,6 +6,7 @@ import itertools
 import shutil
 import signal
 import tempfile
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -99,3 +100,15 @@ def settings_for(url: str, *, proxy: bool = False) -> DatabaseSettings:
     return DatabaseSettings(
         url=url, host=None, port=5432, name="spandrel", region="eu-central-1", proxy=proxy, ssl_root_cert="unused"
     )
+
+
+def until_waiting(url: str, number: int = 1) -> None:
+    """Comes back once so many transactions of the database at `url` wait for others."""
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    with psycopg.connect(url, autocommit=True) as connection:
+        for _ in range(1000):
+            [found] = connection.execute(waiting).fetchall()
+            if found[0] >= number:
+                return
+            time.sleep(0.01)
+    raise AssertionError("they do not wait")
