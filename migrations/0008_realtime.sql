@@ -147,7 +147,7 @@ END
 $$;
 
 -- Deletes what is older than `p_days`, `p_limit` events at most, and of each user's feed only from its beginning: what is kept has
--- no gap. How many went.
+-- no gap. How many went. Users in one order: two runs that overlap would wait for each other.
 CREATE FUNCTION forget_events(p_days integer, p_limit integer) RETURNS integer
     LANGUAGE plpgsql AS $$
 DECLARE
@@ -160,6 +160,7 @@ BEGIN
         SELECT c.user_id FROM event_counters c
         CROSS JOIN LATERAL (SELECT e.created_at FROM events e WHERE e.user_id = c.user_id ORDER BY e.seq LIMIT 1) f
         WHERE f.created_at < v_before
+        ORDER BY c.user_id
     LOOP
         DELETE FROM events WHERE user_id = v_user AND seq IN (
             SELECT o.seq FROM (

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import psycopg
 import pytest
 
 from spandrel.database import Database
@@ -13,7 +15,7 @@ from spandrel.events.history import FIRST_PAUSE, LONGEST_PAUSE, FeedPage, Histor
 from spandrel.events.retention import Retention
 from tests.support.flights import FlightCounter
 from tests.support.knowledge import ADA, BOB, KnowledgeBase
-from tests.support.postgres import Cluster, settings_for
+from tests.support.postgres import Cluster, settings_for, until_waiting
 
 
 class Time:
@@ -187,6 +189,27 @@ def test_a_run_is_bounded_and_the_next_goes_on(kb: KnowledgeBase) -> None:
         age(kb, 31, 1, 2, 3, 4, user=user)
     retention = Retention(kb.system, 30)
     assert [retention.run(limit=3).events_forgotten for _ in range(4)] == [3, 3, 2, 0]
+
+
+def test_runs_at_once_do_not_wait_for_each_other_for_ever(kb: KnowledgeBase) -> None:
+    """The second finds the counters in another order, for one of them was written to."""
+    tell(kb, "a.b", user=BOB)
+    tell(kb, "a.b")
+    for user in (ADA, BOB):
+        age(kb, 31, 1, user=user)
+    others = [kb.connect("spandrel_system") for _ in range(2)]
+    with ThreadPoolExecutor() as pool, psycopg.connect(kb.url) as holder:
+        holder.execute("SELECT seq FROM events WHERE user_id = %s FOR UPDATE", [BOB])
+        first = pool.submit(Retention(others[0], 30).run)
+        until_waiting(kb.url)
+        tell(kb, "a.b", user=BOB)
+        second = pool.submit(Retention(others[1], 30).run)
+        until_waiting(kb.url, 2)
+        holder.commit()
+        forgotten = [run.result().events_forgotten for run in (first, second)]
+    for other in others:
+        other.close()
+    assert sum(forgotten) == 2
 
 
 def test_a_feed_of_which_nothing_is_kept_goes_on(kb: KnowledgeBase, feed: History) -> None:
