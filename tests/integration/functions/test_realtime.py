@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import base64
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import uuid4
 
+import psycopg
 import pytest
 
 from spandrel import wiring
 from spandrel.errors import DatabaseUnavailableError
 from spandrel.events.actions import BURST, FLOOD, PER_SECOND
 from tests.support.knowledge import ADA, BOB, KnowledgeBase
+from tests.support.postgres import until_waiting
 from tests.support.realtime import Client, FakeFarewell, listen, sample
 from tests.support.studio import Studio
 
@@ -321,6 +324,18 @@ def test_a_connection_that_is_not_known_any_more_is_told_so_and_closed(
     ada.close()
     assert ada.say(action="subscribe") is None
     assert [frame["code"] for _, frame in farewell.closed] == ["connection_unknown"] * 2
+
+
+def test_a_first_message_that_meets_the_close_is_of_no_connection(
+    wired: KnowledgeBase, ada: Client, farewell: FakeFarewell
+) -> None:
+    with ThreadPoolExecutor() as pool, psycopg.connect(wired.url) as closing:
+        closing.execute("SELECT close_connection('ada-1')")
+        answer = pool.submit(ada.say, action="ping")
+        until_waiting(wired.url)
+        closing.commit()
+        assert answer.result() is None
+    assert [frame["code"] for _, frame in farewell.closed] == ["connection_unknown"]
 
 
 def test_an_allowance_that_a_crash_took_is_given_anew(wired: KnowledgeBase, ada: Client) -> None:

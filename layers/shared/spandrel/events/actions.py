@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from spandrel.database import Database
+from spandrel.driver import errors as pg
 from spandrel.errors import ConnectionFloodedError, ConnectionUnknownError, RateLimitedError, SpandrelError
 from spandrel.events.frames import encode, error_frame
 from spandrel.events.messages import Accepted, Action, CancelTurn, Pong, SendMessage, Subscribe, Subscribed
@@ -60,7 +61,10 @@ class Actions:
     def _admit(self, connection_id: str) -> str:
         """Whose connection it is, once it may send a message now."""
         parameters = {"connection_id": connection_id, "burst": BURST, "per_second": PER_SECOND}
-        rows = self.database.run(queries.admit_message, parameters)
+        try:
+            rows = self.database.run(queries.admit_message, parameters)
+        except pg.ForeignKeyViolation as error:  # it was closed at this moment
+            raise ConnectionUnknownError from error
         if not rows:
             raise ConnectionUnknownError
         tokens = rows[0]["tokens"]
