@@ -8,7 +8,9 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 
 from spandrel.errors import (
     AddressForbiddenError,
@@ -30,6 +32,7 @@ from spandrel.integrations.records import Changes, NewIntegration
 from tests.support.hub import DOWN, GOOD, READ, URL, WRITE, Hub
 from tests.support.knowledge import ADA, BOB
 from tests.support.mcp_fakes import failing, healthy
+from tests.support.postgres import until_waiting
 
 SECRET = "hush-hush-hush"
 
@@ -191,6 +194,23 @@ def test_a_secret_is_not_sent_to_another_server_by_a_change_of_the_address(hub: 
     assert changed.url == "https://example.org"
     open_ = hub.add("Open")
     assert hub.saved.change(ADA, open_.id, Changes(url="https://example.org")).url == "https://example.org"
+
+
+def test_nor_by_one_that_was_asked_for_before_the_secret_was_there(hub: Hub) -> None:
+    made = hub.add(auth=BearerAuth(SECRET))
+    sealed = hub.row(made.id)
+    hub.saved.change(ADA, made.id, Changes(auth=NoAuth()))
+    with ThreadPoolExecutor() as pool, psycopg.connect(hub.kb.url) as other:
+        other.execute(
+            "UPDATE integrations SET auth = %s, secret = %s, secret_set_at = now() WHERE id = %s",
+            [Jsonb(sealed["auth"]), sealed["secret"], made.id],
+        )
+        change = pool.submit(hub.saved.change, ADA, made.id, Changes(url="https://thief.example.org/mcp"))
+        until_waiting(hub.kb.url)
+        other.commit()
+        with pytest.raises(InvalidRequestError, match="auth"):
+            change.result()
+    assert hub.get(made).url == made.url
 
 
 def test_it_is_switched_off_and_on(hub: Hub) -> None:

@@ -89,8 +89,6 @@ class Integrations:
 
     def change(self, user_id: str, integration_id: UUID, changes: Changes) -> Integration:
         """What may lead to another server makes the status unknown and a check due. Raises `AddressForbiddenError`."""
-        if changes.reach:
-            self._vet_change(self.get(user_id, integration_id), changes)
         auth = changes.auth
         parameters = {
             "integration_id": integration_id,
@@ -104,7 +102,12 @@ class Integrations:
             "reach": changes.reach,
             "data": Jsonb({"changed": _named(changes), **({"status": "unknown"} if changes.reach else {})}),
         }
-        return self._done(user_id, integration_id, queries.update_integration, parameters)
+        with self.database.transaction(user_id) as tx:
+            present = store.integration(store.lock(tx, integration_id))
+            if changes.reach:  # held against what it is now: nobody else changes it any more
+                self._vet_change(present, changes)
+            tx.execute(queries.update_integration, parameters)
+            return store.find_integration(tx, integration_id)
 
     def _vet_change(self, present: Integration, changes: Changes) -> None:
         url = changes.url or present.url
