@@ -10,6 +10,7 @@ from dataclasses import replace
 from threading import Barrier
 from typing import Any
 
+import psycopg
 import pytest
 
 from spandrel.database import Database
@@ -23,7 +24,7 @@ from tests.support.flights import FlightCounter
 from tests.support.hub import DOWN, GOOD, READ, URL, WRITE, Hub
 from tests.support.knowledge import ADA, BOB
 from tests.support.mcp_fakes import FakeProber, failing, healthy
-from tests.support.postgres import Cluster, settings_for
+from tests.support.postgres import Cluster, settings_for, until_waiting
 
 
 def test_with_nothing_due_nothing_is_done(hub: Hub) -> None:
@@ -339,6 +340,20 @@ def test_a_batch_takes_as_many_flights_however_large_it_is(hub: Hub, cluster: Cl
                 assert len(write(tx, [Finding(row, GOOD) for row in rows])) == 30
             assert counter.flights - before == flights
         database.close()
+
+
+def test_letting_go_and_writing_do_not_wait_for_each_other_for_ever(hub: Hub) -> None:
+    """Claims that overlap, after a lease: the rows lie in the table as they were last written, not by their ids."""
+    first, second = hub.add("first"), hub.add("second")
+    hub.kb.rows("UPDATE integrations SET next_check_at = now() WHERE id = %s", first.id)
+    rows = [hub.row(each.id) for each in (first, second)]
+    with ThreadPoolExecutor() as pool, psycopg.connect(hub.kb.url) as writing:
+        writing.execute("SELECT id FROM integrations WHERE id = %s FOR NO KEY UPDATE", [first.id])
+        released = pool.submit(hub.watch().release, rows)
+        until_waiting(hub.kb.url)
+        writing.execute("SELECT id FROM integrations WHERE id = %s FOR NO KEY UPDATE", [second.id])
+        writing.commit()
+        released.result()
 
 
 # -- retention

@@ -187,9 +187,11 @@ SELECT take_allowance(%(user_id)s, %(kind)s) AS used;
 SELECT * FROM claim_checks(%(limit)s, %(lease_seconds)s, %(horizon_seconds)s);
 
 -- name: release_checks
--- Claimed and not looked at: due as before.
-UPDATE integrations SET next_check_at = now() WHERE id = ANY (%(integration_ids)s) AND enabled
-RETURNING id;
+-- Claimed and not looked at: due as before. Locked by id, as those that are written.
+UPDATE integrations i SET next_check_at = now()
+FROM (SELECT id FROM integrations WHERE id = ANY (%(integration_ids)s) AND enabled ORDER BY id FOR NO KEY UPDATE) held
+WHERE i.id = held.id
+RETURNING i.id;
 
 -- name: record_checks
 SELECT record_checks(%(results)s) AS id;
