@@ -149,7 +149,7 @@ END
 $$;
 
 -- Forgets evidence older than `p_days`, and of a tenth of the integrations (`p_part`: 0 to 9) all but the newest `p_keep`. How many
--- rows went; a run does a part.
+-- rows went; a run does a part. What another holds, a run beside this one or the deletion of the integration, is left to it.
 CREATE FUNCTION forget_checks(p_days integer, p_keep integer, p_part integer, p_limit integer) RETURNS integer
     LANGUAGE sql AS $$
     WITH old AS (
@@ -160,8 +160,10 @@ CREATE FUNCTION forget_checks(p_days integer, p_keep integer, p_part integer, p_
                             ORDER BY k.id DESC OFFSET p_keep LIMIT 100) c
         WHERE mod(abs(hashtext(i.id::text)::bigint), 10) = p_part
         LIMIT p_limit
+    ), free AS MATERIALIZED (
+        SELECT id FROM integration_checks WHERE id IN (SELECT id FROM old UNION SELECT id FROM many) FOR UPDATE SKIP LOCKED
     ), gone AS (
-        DELETE FROM integration_checks WHERE id IN (SELECT id FROM old UNION SELECT id FROM many) RETURNING 1
+        DELETE FROM integration_checks WHERE id IN (SELECT id FROM free) RETURNING 1
     )
     SELECT count(*)::integer FROM gone
 $$;

@@ -375,3 +375,15 @@ def test_old_evidence_is_forgotten_and_of_each_only_so_much_is_kept(hub: Hub) ->
     gone = [hub.kb.one("SELECT forget_checks(7, 50, %s, 1000)", part) for part in range(10)]
     assert sorted(gone) == [0] * 9 + [100]  # a part at a time
     assert hub.kb.one("SELECT count(*) FROM integration_checks WHERE checked_at > now() - interval '48 hours'") >= 49
+
+
+def test_evidence_that_another_is_deleting_is_left_to_it(hub: Hub) -> None:
+    """The user deletes the integration, row by row, at this moment: neither may wait for the other."""
+    hub.add()
+    hub.round()
+    hub.round()
+    hub.kb.rows("UPDATE integration_checks SET checked_at = now() - interval '8 days'")
+    with psycopg.connect(hub.kb.url) as deleting, hub.kb.system.transaction() as tx:
+        deleting.execute("SELECT id FROM integration_checks ORDER BY id LIMIT 1 FOR UPDATE")
+        tx.execute(b"SET LOCAL lock_timeout = '1s'")
+        assert tx.execute(b"SELECT forget_checks(7, 500, 0, 100) AS gone").fetchall() == [{"gone": 1}]
