@@ -69,24 +69,26 @@ CREATE FUNCTION usage_period_start(p_period text, p_at timestamptz) RETURNS date
 
 -- Adds what a model call cost to the sums that it counts for, and tells, once each, of the budgets' limits that it reaches. Call it
 -- before the transaction's own events: it locks the user's sums, and the event counter comes last.
+-- The limits are looked for in a statement of its own, which sees what was committed until the sums were locked: who sets a budget
+-- locks its sum too, so a call is either in what they are told was spent, or it finds their limit.
 CREATE FUNCTION count_cost(p_user_id text, p_session_id uuid, p_turn_id uuid, p_cost numeric) RETURNS void
     LANGUAGE sql AS $$
-    WITH totals AS (
-        INSERT INTO usage_totals AS t (user_id, scope, period, starts, cost)
-        SELECT p_user_id, scope, period, usage_period_start(period, now()), p_cost
-        FROM (VALUES ('00000000-0000-0000-0000-000000000000'::uuid, 'total'),
-                     ('00000000-0000-0000-0000-000000000000', 'month'),
-                     ('00000000-0000-0000-0000-000000000000', 'day'),
-                     (p_session_id, 'total')) AS summed (scope, period)
-        WHERE scope IS NOT NULL AND p_cost > 0
-        ON CONFLICT (user_id, scope, period, starts) DO UPDATE SET cost = t.cost + excluded.cost
-        RETURNING scope, period, cost AS spent
-    ), reached AS (
-        SELECT b.id, b.period, b.session_id, limits.type, limits.amount, t.spent
-        FROM totals t
-        JOIN budgets b ON b.user_id = p_user_id AND b.scope = t.scope AND b.period = t.period,
+    INSERT INTO usage_totals AS t (user_id, scope, period, starts, cost)
+    SELECT p_user_id, scope, period, usage_period_start(period, now()), p_cost
+    FROM (VALUES ('00000000-0000-0000-0000-000000000000'::uuid, 'total'),
+                 ('00000000-0000-0000-0000-000000000000', 'month'),
+                 ('00000000-0000-0000-0000-000000000000', 'day'),
+                 (p_session_id, 'total')) AS summed (scope, period)
+    WHERE scope IS NOT NULL AND p_cost > 0
+    ON CONFLICT (user_id, scope, period, starts) DO UPDATE SET cost = t.cost + excluded.cost;
+    WITH reached AS (
+        SELECT b.id, b.period, b.session_id, limits.type, limits.amount, t.cost AS spent
+        FROM budgets b
+        JOIN usage_totals t ON t.user_id = b.user_id AND t.scope = b.scope AND t.period = b.period
+                           AND t.starts = usage_period_start(b.period, now()),
              LATERAL (VALUES ('usage.budget_warning', b.warn_at), ('usage.budget_reached', b.stop_at)) AS limits (type, amount)
-        WHERE limits.amount > t.spent - p_cost AND limits.amount <= t.spent
+        WHERE b.user_id = p_user_id AND b.scope IN ('00000000-0000-0000-0000-000000000000', p_session_id)
+          AND limits.amount > t.cost - p_cost AND limits.amount <= t.cost
         ORDER BY limits.amount, b.id
     )
     SELECT append_event(p_user_id, type, 'budgets/' || id, jsonb_strip_nulls(jsonb_build_object(

@@ -21,7 +21,7 @@ from spandrel.usage.models import Budget, Cost, ModelCall, Period
 from spandrel.usage.report import Reports
 from tests.support.flights import FlightCounter
 from tests.support.knowledge import ADA, BOB, KnowledgeBase
-from tests.support.postgres import Cluster, settings_for
+from tests.support.postgres import Cluster, settings_for, until_waiting
 from tests.support.studio import Studio
 
 
@@ -151,7 +151,7 @@ def test_free_calls_reach_nothing(usage: Usage) -> None:
     usage.limit(warn="0", stop="1")
     usage.spend("0", price_version=None)
     assert usage.told() == []
-    assert sums(usage.kb) == {}
+    assert set(sums(usage.kb).values()) == {Decimal(0)}  # of the limit
 
 
 def test_an_exhausted_budget_says_what_was_spent_and_what_to_do(usage: Usage) -> None:
@@ -248,6 +248,26 @@ def test_calls_at_once_are_all_summed_and_a_limit_is_told_once(usage: Usage) -> 
         role.close()
     assert sums(usage.kb)[(ALL, "total")] == 20
     assert [type_ for type_, _ in usage.told()] == ["usage.budget_warning", "usage.budget_reached"]
+
+
+def test_a_budget_that_is_set_while_a_call_is_charged_knows_of_it(usage: Usage) -> None:
+    with ThreadPoolExecutor() as pool, psycopg.connect(usage.kb.url) as charging:
+        charging.execute("SELECT record_usage('ada', NULL, NULL, 'turn', 'm', 'v', 1, 0, 1, 6)")
+        put = pool.submit(usage.limit, stop="5")
+        until_waiting(usage.kb.url)
+        charging.commit()
+        assert put.result().spent == 6
+    assert usage.told() == []
+
+
+def test_a_call_that_is_charged_while_a_budget_is_set_tells_of_its_limit(usage: Usage) -> None:
+    usage.spend("1")
+    with ThreadPoolExecutor() as pool, usage.kb.app.transaction(ADA) as tx:
+        assert store.put_budget(tx, ADA, "total", None, None, Decimal(5)).spent == 1
+        charge = pool.submit(usage.spend, "6")
+        until_waiting(usage.kb.url)
+    charge.result()
+    assert [type_ for type_, _ in usage.told()] == ["usage.budget_reached"]
 
 
 def test_recording_and_checking_take_one_flight_each(usage: Usage, cluster: Cluster, database_name: str) -> None:

@@ -37,13 +37,20 @@ WHERE %(before)s::uuid IS NULL OR b.id < %(before)s
 ORDER BY b.id DESC LIMIT %(limit)s;
 
 -- name: put_budget
--- A session is held while its budget is written, or that might outlast it. No row: there is no such session.
+-- A session is held while its budget is written, or that might outlast it. Then the sum is locked, as by who adds to it, and before
+-- the feed: `spent` has every call that did not see this budget. No row: there is no such session.
 WITH held AS (
     SELECT FROM agent_sessions WHERE id = %(session_id)s FOR KEY SHARE
+), summed AS (
+    INSERT INTO usage_totals AS t (user_id, scope, period, starts, cost)
+    SELECT %(user_id)s, coalesce(%(session_id)s::uuid, '00000000-0000-0000-0000-000000000000'), %(period)s::text,
+           usage_period_start(%(period)s::text, now()), 0
+    WHERE %(session_id)s::uuid IS NULL OR EXISTS (SELECT FROM held)
+    ON CONFLICT (user_id, scope, period, starts) DO UPDATE SET cost = t.cost
+    RETURNING cost
 ), put AS (
     INSERT INTO budgets (user_id, session_id, period, warn_at, stop_at)
-    SELECT %(user_id)s, %(session_id)s, %(period)s, %(warn_at)s, %(stop_at)s
-    WHERE %(session_id)s::uuid IS NULL OR EXISTS (SELECT FROM held)
+    SELECT %(user_id)s, %(session_id)s::uuid, %(period)s::text, %(warn_at)s::numeric, %(stop_at)s::numeric FROM summed
     ON CONFLICT (user_id, scope, period)
         DO UPDATE SET warn_at = excluded.warn_at, stop_at = excluded.stop_at, updated_at = now()
     RETURNING *
@@ -52,10 +59,8 @@ WITH held AS (
         'period', period, 'session_id', session_id, 'warn_at', trim_scale(warn_at)::text,
         'stop_at', trim_scale(stop_at)::text))) FROM put
 )
-SELECT b.id, b.period, b.session_id, b.warn_at, b.stop_at, coalesce(t.cost, 0) AS spent, b.updated_at
-FROM put b CROSS JOIN told
-LEFT JOIN usage_totals t ON t.user_id = b.user_id AND t.scope = b.scope AND t.period = b.period
-                        AND t.starts = usage_period_start(b.period, now());
+SELECT put.id, put.period, put.session_id, put.warn_at, put.stop_at, summed.cost AS spent, put.updated_at
+FROM put, summed, told;
 
 -- name: delete_budget
 WITH gone AS (
