@@ -247,6 +247,13 @@ def test_maintenance_is_told_when_it_begins_and_ends(hub: Hub) -> None:
     assert hub.get(made).status == "unreachable"
 
 
+def test_maintenance_makes_no_check_due_of_what_is_switched_off(hub: Hub) -> None:
+    made = hub.add()
+    hub.saved.disable(ADA, made.id)
+    now = datetime.now(UTC)
+    assert hub.saved.maintain(ADA, made.id, now, now + timedelta(hours=1)).next_check_at is None
+
+
 def test_maintenance_to_come_begins_by_itself(hub: Hub) -> None:
     made, now = hub.add(), datetime.now(UTC)
     hub.round()

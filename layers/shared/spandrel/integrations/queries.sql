@@ -75,7 +75,8 @@ SELECT append_event(user_id, 'integration.disabled', 'integrations/' || id, '{}'
 WITH changed AS (
     UPDATE integrations SET maintenance_from = %(starts)s, maintenance_until = %(until)s,
         in_maintenance = in_maintenance OR %(starts)s <= now(),
-        next_check_at = least(next_check_at, greatest(%(starts)s, now())), version = version + 1, updated_at = now()
+        next_check_at = CASE WHEN enabled THEN least(next_check_at, greatest(%(starts)s, now())) END,
+        version = version + 1, updated_at = now()
     WHERE id = %(integration_id)s
     RETURNING id, user_id, in_maintenance
 )
