@@ -68,7 +68,8 @@ ALTER TABLE event_counters
 CREATE OR REPLACE FUNCTION append_event(p_user_id text, p_type text, p_subject text, p_data jsonb) RETURNS bigint
     LANGUAGE sql AS $$
     WITH change AS (
-        SELECT (p_type IN ('document.ready', 'document.deleting', 'document.deleted', 'collection.deleted'))::integer AS knowledge,
+        SELECT (p_type IN ('document.ready', 'document.deleting', 'document.deleted', 'collection.renamed',
+                           'collection.deleted'))::integer AS knowledge,  -- renamed: templates name collections
                (p_type LIKE 'integration.%' OR p_type LIKE 'tool.%')::integer AS capability
     ), counter AS (
         INSERT INTO event_counters AS c (user_id, seq, knowledge_epoch, capability_epoch)

@@ -49,7 +49,8 @@ CREATE TRIGGER connections_counted AFTER INSERT OR DELETE ON connections
 CREATE OR REPLACE FUNCTION append_event(p_user_id text, p_type text, p_subject text, p_data jsonb) RETURNS bigint
     LANGUAGE plpgsql AS $$
 DECLARE
-    v_knowledge  integer := (p_type IN ('document.ready', 'document.deleting', 'document.deleted', 'collection.deleted'))::integer;
+    v_knowledge  integer := (p_type IN ('document.ready', 'document.deleting', 'document.deleted', 'collection.renamed',
+                                        'collection.deleted'))::integer;  -- renamed: templates name collections
     v_capability integer := (p_type LIKE 'integration.%' OR p_type LIKE 'tool.%')::integer;
     c event_counters;
 BEGIN

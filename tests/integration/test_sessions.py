@@ -144,6 +144,15 @@ def test_a_composition_is_at_hand_until_something_changes(studio: Studio) -> Non
     assert reasons == ["first_use", "hit", "capabilities", "hit", "variables", "system_variables"]
 
 
+def test_what_a_renamed_collection_holds_is_not_at_hand_under_its_old_name(studio: Studio) -> None:
+    source = LIBRARIAN.replace("spandrel.knowledge:\n", "spandrel.knowledge:\n  collections: [papers]\n")
+    template, collection = studio.template(source), studio.kb.collection(name="papers")
+    studio.kb.add(collection, "Whales sing in the deep.")
+    assert len(studio.begin(template, variables={"topic": "whales"}).prompt.passages) == 1
+    studio.kb.collections.rename(ADA, collection.id, "private")
+    assert studio.begin(template, variables={"topic": "whales"}).prompt.passages == []
+
+
 def test_one_users_composition_is_not_anothers(studio: Studio) -> None:
     template = studio.template(CALENDAR)
     studio.kb.rows("UPDATE templates SET visibility = 'shared'")
