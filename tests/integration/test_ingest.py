@@ -10,10 +10,11 @@ from datetime import datetime
 from typing import cast
 from uuid import uuid4
 
+import psycopg
 import pytest
 
 from spandrel.database import Database
-from spandrel.errors import EmbeddingRejectedError, EmbeddingUnavailableError, NotFoundError
+from spandrel.errors import EmbeddingRejectedError, EmbeddingUnavailableError, NameTakenError, NotFoundError
 from spandrel.knowledge import store
 from spandrel.knowledge.ingest import embed as embed_stage, ingest as ingest_module, store as store_stage
 from spandrel.knowledge.ingest.ingest import MAX_ATTEMPTS, Ingest, Outcome
@@ -24,7 +25,7 @@ from spandrel.knowledge.search.models import SearchRequest
 from spandrel.knowledge.search.search import Search
 from spandrel.knowledge.store import NewFile
 from tests.support.knowledge import ADA, BOB, Clock, KnowledgeBase
-from tests.support.postgres import settings_for
+from tests.support.postgres import settings_for, until_waiting
 
 TWO_SECTIONS = "# Whales\n\nWhales sing long songs.\n\n# Sharks\n\nSharks do not sing.\n"
 
@@ -661,6 +662,19 @@ def test_a_document_that_is_announced_while_its_collection_is_deleted_is_refused
     other.drain()
     other.close()
     assert kb.one("SELECT count(*) FROM collections") == 0
+
+
+def test_two_who_want_each_other_s_name_are_told_that_it_is_taken(kb: KnowledgeBase, collection: Collection) -> None:
+    notes = kb.collection(name="notes")
+    with ThreadPoolExecutor() as pool, psycopg.connect(kb.url) as other:
+        other.execute("SET deadlock_timeout = '1min'")  # the request is the one that finds it
+        other.execute("UPDATE collections SET name = 'neither' WHERE id = %s", [notes.id])
+        rename = pool.submit(kb.collections.rename, ADA, collection.id, "notes")
+        until_waiting(kb.url)
+        with pytest.raises(psycopg.errors.UniqueViolation):
+            other.execute("UPDATE collections SET name = 'papers' WHERE id = %s", [notes.id])
+        with pytest.raises(NameTakenError):
+            rename.result()
 
 
 def test_an_unknown_document_id_is_no_one_s_problem(kb: KnowledgeBase) -> None:

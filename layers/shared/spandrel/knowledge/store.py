@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import UUID
 
-from psycopg.errors import UniqueViolation
+from psycopg.errors import DeadlockDetected, UniqueViolation
 from psycopg.types.json import Jsonb
 
 from spandrel.database import Transaction
@@ -56,7 +56,7 @@ def rename_collection(tx: Transaction, collection_id: UUID, name: str) -> Collec
 def _named(tx: Transaction, query: bytes, parameters: dict[str, Any]) -> Collection:
     try:
         row: Collection | None = tx.execute(query, parameters, into=Collection).fetchone()
-    except UniqueViolation as error:
+    except (UniqueViolation, DeadlockDetected) as error:  # two renames, each to the name that the other gives up
         raise NameTakenError(f'You have a collection named "{parameters["name"]}" already.') from error
     return _found(row, "collection")
 
