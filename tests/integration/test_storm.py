@@ -235,7 +235,7 @@ def test_after_a_storm_all_is_as_if_it_had_been_made_anew(kb: KnowledgeBase, mon
     storm.rage([Reader(storm, library, seed) for seed in range(WORKERS)], STEPS)
     assert storm.errors == []
     last = Reader(storm, library, WORKERS)
-    assert {step.__name__ for _, step in last.steps()} == set(storm.done)
+    assert storm.done.keys() >= {"announce", "put", "deliver", "delete", "look_after", "search"}
     last.settle()
     last.close()
     assert storm.faults(CHECKS) == {}

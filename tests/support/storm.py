@@ -92,3 +92,24 @@ def pick(source: random.Random, choices: Sequence[Any], newest: int = 6) -> Any:
     if not choices:
         raise NothingThereError
     return source.choice(choices[-newest:])
+
+
+def statuses_told(kb: KnowledgeBase) -> list[str]:
+    """Of integrations whose events do not lead from one status to the next, and to the one that they have."""
+    wrong = []
+    for row in kb.rows("SELECT id, status FROM integrations"):
+        known = None  # what came first may be forgotten
+        for event in kb.rows(
+            "SELECT type, data FROM events WHERE subject = %s ORDER BY seq", f"integrations/{row['id']}"
+        ):
+            before, data = known, event["data"]
+            match event["type"]:
+                case "integration.created" | "integration.enabled":
+                    known = "unknown"
+                case "integration.updated":
+                    known = data.get("status", known)
+                case "integration.status_changed":
+                    known = data["to"]
+                    wrong += [f"{row['id']} was {before}: {data}"] * (before not in (None, data["from"]))
+        wrong += [f"{row['id']} is {row['status']}, told {known}"] * (known not in (None, row["status"]))
+    return wrong
