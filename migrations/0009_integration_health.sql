@@ -96,6 +96,11 @@ BEGIN
         SELECT i.id FROM integrations i
         JOIN jsonb_to_recordset(p_results) AS r (id uuid, version bigint) ON r.id = i.id AND r.version = i.version
         WHERE i.enabled);
+    -- All that are needed, at once: what follows a change of an integration, and then of its tools, takes those of its own users.
+    PERFORM FROM event_counters WHERE user_id IN (
+        SELECT i.user_id FROM integrations i
+        JOIN jsonb_to_recordset(p_results) AS r (id uuid, events jsonb) ON r.id = i.id
+        WHERE i.id = ANY (v_ids) AND r.events <> '[]') ORDER BY user_id FOR NO KEY UPDATE;
 
     UPDATE integrations i SET
         status = r.status, reason = r.reason, detail = r.detail, recent = r.recent, failures = r.failures,

@@ -208,6 +208,25 @@ def test_batches_of_many_users_written_at_once_in_any_order_end_without_a_deadlo
     assert hub.kb.one("SELECT count(*) FROM events WHERE type = 'integration.status_changed'") == 42
 
 
+def test_a_batch_takes_the_feeds_of_its_users_in_one_order_whatever_changes(hub: Hub) -> None:
+    """A status of the one, a tool of the other: each is followed in its own statement."""
+    ada, bob = hub.add(), hub.add(user=BOB)
+    hub.round()
+    news = (Finding(hub.row(ada.id), healthy(READ, WRITE)), Finding(hub.row(bob.id), DOWN, asked=True))
+
+    def record() -> int:
+        with hub.kb.system.transaction() as tx:
+            return len(write(tx, news))
+
+    with ThreadPoolExecutor() as pool, psycopg.connect(hub.kb.url) as other:
+        other.execute("SELECT append_event(%s, 'test.thing', 'things/1', '{}')", [ADA])
+        recorded = pool.submit(record)
+        until_waiting(hub.kb.url)
+        other.execute("SELECT append_event(%s, 'test.thing', 'things/1', '{}')", [BOB])
+        other.commit()
+        assert recorded.result() == 2
+
+
 def test_one_who_dies_between_look_and_record_leaves_it_due_when_its_lease_ends(hub: Hub) -> None:
     made = hub.add()
     assert len(hub.watch(lease_seconds=100).claim(0)) == 1  # and nothing follows
