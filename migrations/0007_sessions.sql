@@ -650,9 +650,11 @@ DECLARE
     t record;
 BEGIN
     FOR t IN
-        SELECT turns.* FROM turns JOIN agent_sessions s ON s.id = turns.session_id
-        WHERE turns.finished_at IS NULL AND turns.status = 'running' AND turns.lease_until < now()
-        ORDER BY turns.lease_until LIMIT p_limit FOR UPDATE OF s SKIP LOCKED
+        SELECT * FROM (
+            SELECT turns.* FROM turns JOIN agent_sessions s ON s.id = turns.session_id
+            WHERE turns.finished_at IS NULL AND turns.status = 'running' AND turns.lease_until < now()
+            ORDER BY turns.lease_until LIMIT p_limit FOR UPDATE OF s SKIP LOCKED) lost
+        ORDER BY user_id  -- several users' feeds are locked, by all who do so in this order
     LOOP
         outcome := CASE WHEN t.cancel_requested THEN 'cancelled' WHEN t.attempt - t.waits < p_attempts THEN 'queued' ELSE 'failed' END;
         UPDATE turns SET status = outcome, lease_owner = NULL, lease_until = NULL,
@@ -719,11 +721,13 @@ DECLARE
     v_count integer := 0;
 BEGIN
     FOR v_id IN
-        SELECT id FROM agent_sessions s
-        WHERE status IN ('initializing', 'active', 'paused') AND expires_at < now()
-          AND NOT EXISTS (SELECT FROM turns t WHERE t.session_id = s.id AND t.finished_at IS NULL AND t.status <> 'waiting'
-                          AND s.status = 'active')
-        ORDER BY expires_at LIMIT p_limit FOR NO KEY UPDATE SKIP LOCKED
+        SELECT id FROM (
+            SELECT id, user_id FROM agent_sessions s
+            WHERE status IN ('initializing', 'active', 'paused') AND expires_at < now()
+              AND NOT EXISTS (SELECT FROM turns t WHERE t.session_id = s.id AND t.finished_at IS NULL AND t.status <> 'waiting'
+                              AND s.status = 'active')
+            ORDER BY expires_at LIMIT p_limit FOR NO KEY UPDATE SKIP LOCKED) due
+        ORDER BY user_id  -- several users' feeds are locked, by all who do so in this order
     LOOP
         PERFORM move_session(v_id, 'expired', 'idle');
         v_count := v_count + 1;

@@ -144,9 +144,11 @@ DECLARE
     a record;
 BEGIN
     FOR a IN
-        SELECT o.id, o.user_id, o.session_id FROM tool_approvals o JOIN agent_sessions s ON s.id = o.session_id
-        WHERE o.status = 'pending' AND o.expires_at < now()
-        ORDER BY o.expires_at LIMIT p_limit FOR NO KEY UPDATE OF s SKIP LOCKED
+        SELECT * FROM (
+            SELECT o.id, o.user_id, o.session_id FROM tool_approvals o JOIN agent_sessions s ON s.id = o.session_id
+            WHERE o.status = 'pending' AND o.expires_at < now()
+            ORDER BY o.expires_at LIMIT p_limit FOR NO KEY UPDATE OF s SKIP LOCKED) due
+        ORDER BY user_id  -- several users' feeds are locked, by all who do so in this order
     LOOP
         IF settle_approval(a.id, 'expired', false) THEN
             user_id := a.user_id; session_id := a.session_id;

@@ -19,7 +19,7 @@ from spandrel.prompts.prepare import Prepare, User
 from spandrel.sessions.models import Session
 from spandrel.usage.budgets import Budgets
 from tests.support.hub import Hub
-from tests.support.knowledge import ADA, KnowledgeBase
+from tests.support.knowledge import ADA, BOB, KnowledgeBase
 from tests.support.studio import Studio
 
 T = TypeVar("T")
@@ -134,6 +134,38 @@ def test_variables_that_come_too_late_are_not_passed_over_in_silence(studio: Stu
     with pytest.raises(IllegalMoveError):
         interrupted(studio, session.id, {"one": "Eve"}, {"one": "Ada", "two": "Bob"})
     assert studio.session(session.id).variables["one"].value == "Ada"
+
+
+# -- upkeep
+
+
+@pytest.mark.parametrize("use_case", ["expire sessions", "recover turns", "expire approvals"])
+def test_upkeep_for_several_users_takes_their_feeds_in_one_order(studio: Studio, use_case: str) -> None:
+    """Bob's is due first; who has Ada's feed and then takes Bob's is not in the way."""
+    kb = studio.kb
+    for user, seconds in ((ADA, 10), (BOB, 20)):
+        session_id = studio.begin(studio.template(user=user), user=user, variables={"name": "x"}).id
+        turn = studio.ask(session_id, "?", user)
+        due = f"now() - interval '{seconds} seconds'"
+        if use_case == "expire sessions":
+            studio.turns.cancel(user, turn.id)
+            kb.rows(f"UPDATE agent_sessions SET expires_at = {due} WHERE id = %s", session_id)
+        elif use_case == "recover turns":
+            kb.rows(f"UPDATE turns SET status = 'running', attempt = 1, lease_until = {due} WHERE id = %s", turn.id)
+        else:
+            kb.rows(
+                "INSERT INTO tool_approvals (id, user_id, session_id, turn_id, call_id, integration, tool, arguments,"
+                f" expires_at) VALUES (uuidv7(), %s, %s, %s, 'c', 'i', 't', '{{}}', {due})",
+                *(user, session_id, turn.id),
+            )
+    done: dict[str, Callable[[], object]] = {
+        "expire sessions": studio.upkeep.expire_sessions,
+        "recover turns": studio.upkeep.recover_turns,
+        "expire approvals": studio.upkeep.expire_approvals,
+    }
+    meanwhile(kb, TOLD, done[use_case], TOLD.replace("'ada'", "'bob'"))
+    told = [row["user_id"] for row in kb.rows("SELECT user_id FROM events ORDER BY created_at DESC, user_id LIMIT 2")]
+    assert told == [ADA, BOB]
 
 
 # -- an integration is deleted
