@@ -1,4 +1,5 @@
-"""Search at 100k chunks x 1536 beside langchain-postgres, for tenants of 100 to 100,000 chunks; growth to 1M x 384.
+"""Search at 100k chunks x 1536 beside langchain-postgres, for tenants of 100 to 100,000 chunks among a thousand small
+ones; growth to 1M x 384.
 
     python -m benchmarks.search [--million]
 
@@ -31,6 +32,8 @@ from spandrel.vectors import HalfVector
 
 QUERIES = 100
 TOP_K = 10
+NEIGHBOURS, THEIR_CHUNKS = 1000, 10
+"""Without them the planner would know that every tenant is large."""
 CONTEXT = SimpleNamespace(
     function_name="vector_search", memory_limit_in_mb=1769, invoked_function_arn="arn", aws_request_id="bench"
 )
@@ -59,6 +62,9 @@ def build(url: str, corpus: Corpus, sizes: list[int]) -> dict[int, UUID]:
     for size in sizes:
         collections[size] = load(url, corpus, Tenant(f"tenant-{size}", size), size >= INVERTED_FROM_CHUNKS)
         print(f"  loaded a tenant of {size:,}", flush=True)
+    for number in range(NEIGHBOURS):
+        load(url, corpus, Tenant(f"neighbour-{number}", THEIR_CHUNKS), indexed=False)
+    print(f"  loaded {NEIGHBOURS:,} neighbours of {THEIR_CHUNKS}", flush=True)
     large = [collections[size] for size in sizes if size >= GRAPH_FROM_CHUNKS]
     print(f"  HNSW index built in {build_graph(url, large):.0f} s", flush=True)
     return collections
