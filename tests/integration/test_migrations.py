@@ -159,17 +159,29 @@ def test_first_use_in_two_databases_of_one_cluster_at_once(cluster: Cluster) -> 
     assert [len(each) for each in applied] == [len(NAMES)] * 2
 
 
-def test_an_administrator_without_superuser_rights_can_migrate() -> None:
-    """As on RDS: CREATEROLE and a database of his own, where `vector` may be created by him or was before."""
+def test_an_administrator_without_superuser_rights_can_migrate_and_keeps_his_password() -> None:
+    """As on RDS: CREATEROLE and a database of his own, where `vector` may be created by him or was before.
+
+    RDS takes no password from whoever inherits from `rds_iam`, so the next migration must find no trace of this one.
+    """
     cluster = Cluster()
     try:
         cluster.execute("CREATE ROLE administrator LOGIN CREATEROLE", "CREATE DATABASE spandrel OWNER administrator")
+        cluster.execute(
+            "CREATE ROLE rds_iam", "GRANT rds_iam TO administrator WITH ADMIN TRUE, INHERIT FALSE, SET FALSE"
+        )
         cluster.execute("CREATE EXTENSION vector", database="spandrel")
         url = cluster.url("spandrel", user="administrator")
         assert [applied.name for applied in migrations.migrate(url)] == NAMES
         ensure_embedding_space(url, "fake-64", 64)
         assert migrations.migrate(url) == []
+        ensure_embedding_space(url, "fake-128", 128)
         kb = KnowledgeBase(cluster.url("spandrel"))
+        [inherits] = kb.rows("""
+            SELECT pg_has_role('administrator', 'rds_iam', 'USAGE') AS admin,
+                   pg_has_role('spandrel_app', 'rds_iam', 'USAGE') AS app,
+                   pg_has_role('administrator', 'spandrel_system', 'SET') AS set""")
+        assert inherits == {"admin": False, "app": True, "set": False}
         kb.add(kb.collection(), "Whales sing.")
         assert len(kb.find("whales").hits) == 1
         kb.close()

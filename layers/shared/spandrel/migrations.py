@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from spandrel.owners import among_owners
+
 if TYPE_CHECKING:
     import psycopg
 
@@ -124,7 +126,7 @@ def _only_runner(connection: psycopg.Connection, wait: float) -> Iterator[None]:
 
 
 def _apply(connection: psycopg.Connection, migration: Migration) -> None:
-    with connection.transaction():
+    with connection.transaction(), among_owners(connection):
         connection.execute(
             "SELECT set_config('lock_timeout', %s, true), set_config('statement_timeout', %s, true)",
             [LOCK_TIMEOUT, STATEMENT_TIMEOUT],

@@ -11,6 +11,7 @@ import msgspec
 
 from spandrel import migrations
 from spandrel.observability import logger
+from spandrel.owners import among_owners
 
 TIMEOUT_SECONDS = 10
 
@@ -64,5 +65,5 @@ def ensure_embedding_space(conninfo: str, model: str, dimensions: int) -> None:
     """Makes the deployment's embedding model known, its HNSW index included."""
     import psycopg
 
-    with psycopg.connect(conninfo, autocommit=True) as connection:
+    with psycopg.connect(conninfo) as connection, among_owners(connection):
         connection.execute("SELECT ensure_embedding_space(%s, %s::integer)", [model, dimensions])
