@@ -42,6 +42,10 @@ class MigrationError(Exception):
     """A migration cannot be applied; the message says which and what to do."""
 
 
+class NewerSchemaError(MigrationError):
+    """The database is ahead of this code."""
+
+
 @dataclass(frozen=True, slots=True)
 class Migration:
     """One file. `compatible_from`: the oldest schema version whose code can serve on the schema that it leaves."""
@@ -109,6 +113,14 @@ def migrate(conninfo: str, directory: Path | None = None, *, lock_wait: float = 
     return done
 
 
+def serves(conninfo: str, directory: Path | None = None) -> bool:
+    """Whether the code that these files came with can serve on a schema that is newer than they are."""
+    import psycopg
+
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        return bool(_scalar(connection, "SELECT compatible_from <= %s FROM schema_version", load(directory)[-1].number))
+
+
 @contextmanager
 def _only_runner(connection: psycopg.Connection, wait: float) -> Iterator[None]:
     deadline = time.monotonic() + wait
@@ -153,7 +165,7 @@ def _pending(migrations: list[Migration], recorded: dict[str, str]) -> list[Migr
                 f"{migration.name} was applied and has changed since: restore it and add a new migration"
             )
     if unknown := sorted(recorded.keys() - {migration.name for migration in migrations}):
-        raise MigrationError(
+        raise NewerSchemaError(
             f"the database has migrations that this code does not: {', '.join(unknown)}; deploy newer code"
         )
     return [migration for migration in migrations if migration.name not in recorded]

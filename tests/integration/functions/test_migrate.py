@@ -95,3 +95,18 @@ def test_an_unreachable_database_is_told(
     answer = answered(stack)
     assert answer["Status"] == "FAILED"
     assert "hush" not in answer["Reason"]
+
+
+@pytest.mark.parametrize(("compatible_from", "status"), [(SCHEMA_VERSION, "SUCCESS"), (SCHEMA_VERSION + 1, "FAILED")])
+def test_a_rollback_to_code_that_serves_on_the_newer_schema_gets_through(
+    wired: KnowledgeBase, stack: HttpServer, compatible_from: int, status: str
+) -> None:
+    """CloudFormation runs the resource again with the code from before; a failure would leave the stack half undone."""
+    version = SCHEMA_VERSION + 1
+    wired.rows(f"""
+        INSERT INTO schema_migrations (name, hash) VALUES ('{version:04d}_newer', '');
+        UPDATE schema_version SET version = {version}, compatible_from = {compatible_from}""")
+    handler(resource(stack, "Update"), Context())
+    answer = answered(stack)
+    assert answer["Status"] == status
+    assert answer.get("Data", {}).get("Applied", "") == ""
