@@ -1,0 +1,55 @@
+"""What AWS demands of the template and an emulator forgives. Each test names the rule that it holds."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+TEMPLATE = Path(__file__).parents[2] / "template.yaml"
+
+
+class _Loader(yaml.SafeLoader):
+    """Short forms of intrinsic functions become their long ones."""
+
+
+def _long_form(loader: _Loader, suffix: str, node: yaml.Node) -> dict[str, Any]:
+    if isinstance(node, yaml.ScalarNode):
+        value: Any = loader.construct_scalar(node)
+    elif isinstance(node, yaml.SequenceNode):
+        value = loader.construct_sequence(node, deep=True)
+    else:
+        value = loader.construct_mapping(node, deep=True)
+    return {suffix if suffix in ("Ref", "Condition") else f"Fn::{suffix}": value}
+
+
+_Loader.add_multi_constructor("!", _long_form)
+DOCUMENT: dict[str, Any] = yaml.load(TEMPLATE.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - a safe loader
+RESOURCES: dict[str, dict[str, Any]] = DOCUMENT["Resources"]
+FUNCTIONS = {name: it["Properties"] for name, it in RESOURCES.items() if it["Type"] == "AWS::Serverless::Function"}
+EVENTS = [(name, event) for name, it in FUNCTIONS.items() for event in it.get("Events", {}).values()]
+
+
+def refers(value: Any) -> set[str]:
+    """The logical ids that a value names."""
+    if isinstance(value, dict):
+        named = {str(value["Ref"])} if "Ref" in value else set()
+        named |= {str(value["Fn::GetAtt"]).split(".")[0]} if "Fn::GetAtt" in value else set()
+        sub = value.get("Fn::Sub", "")
+        named |= {each.split(".")[0] for each in re.findall(r"\$\{([\w.]+)\}", str(sub))}
+        return named.union(*map(refers, value.values()))
+    return set().union(*map(refers, value)) if isinstance(value, list) else set()
+
+
+def test_no_guarded_route_takes_a_preflight() -> None:
+    """A browser sends OPTIONS without a token. API Gateway answers it itself where no route does, and ANY does.
+
+    https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-cors.html
+    """
+    routes = [event["Properties"] for _, event in EVENTS if event["Type"] == "HttpApi"]
+    guarded = [route for route in routes if route.get("Auth", {}).get("Authorizer") != "NONE"]
+    assert {route["Method"] for route in guarded} <= {"GET", "POST", "PUT", "PATCH", "DELETE"}
+    allowed = set(RESOURCES["HttpApi"]["Properties"]["CorsConfiguration"]["AllowMethods"]) - {"OPTIONS"}
+    assert {route["Method"] for route in guarded if route["Path"] == "/v1/{proxy+}"} == allowed
