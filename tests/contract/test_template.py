@@ -53,3 +53,12 @@ def test_no_guarded_route_takes_a_preflight() -> None:
     assert {route["Method"] for route in guarded} <= {"GET", "POST", "PUT", "PATCH", "DELETE"}
     allowed = set(RESOURCES["HttpApi"]["Properties"]["CorsConfiguration"]["AllowMethods"]) - {"OPTIONS"}
     assert {route["Method"] for route in guarded if route["Path"] == "/v1/{proxy+}"} == allowed
+
+
+def test_a_second_stack_of_an_account_can_have_its_own_schedules() -> None:
+    """SAM names a schedule by its logical id where it is given no name, and all are in the account's default group."""
+    schedules = [event["Properties"] for _, event in EVENTS if event["Type"] == "ScheduleV2"]
+    assert schedules
+    names = [schedule["Name"]["Fn::Sub"] for schedule in schedules]
+    assert all(name.startswith("${AWS::StackName}-") for name in names)
+    assert len({*names}) == len(names)
