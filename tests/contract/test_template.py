@@ -62,3 +62,10 @@ def test_a_second_stack_of_an_account_can_have_its_own_schedules() -> None:
     names = [schedule["Name"]["Fn::Sub"] for schedule in schedules]
     assert all(name.startswith("${AWS::StackName}-") for name in names)
     assert len({*names}) == len(names)
+
+
+def test_the_way_out_outlives_what_answers_over_it() -> None:
+    """CloudFormation deletes what nothing names first; the schema's last answer goes out through route, NAT and S3."""
+    ways = {"AWS::EC2::Route", "AWS::EC2::SubnetRouteTableAssociation", "AWS::EC2::VPCEndpoint"}
+    needed = {name for name, it in RESOURCES.items() if it["Type"] in ways}
+    assert needed <= refers(RESOURCES["Migrations"]["Properties"])
