@@ -69,3 +69,11 @@ def test_the_way_out_outlives_what_answers_over_it() -> None:
     ways = {"AWS::EC2::Route", "AWS::EC2::SubnetRouteTableAssociation", "AWS::EC2::VPCEndpoint"}
     needed = {name for name, it in RESOURCES.items() if it["Type"] in ways}
     assert needed <= refers(RESOURCES["Migrations"]["Properties"])
+
+
+def test_alarms_may_publish_to_their_topic() -> None:
+    """CloudWatch may not use the key behind alias/aws/sns, and says so nowhere but in the alarm's history.
+
+    https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html#compatibility-with-aws-services
+    """
+    assert RESOURCES["AlarmTopic"]["Properties"].get("KmsMasterKeyId") != "alias/aws/sns"
