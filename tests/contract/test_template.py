@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 TEMPLATE = Path(__file__).parents[2] / "template.yaml"
@@ -77,3 +78,19 @@ def test_alarms_may_publish_to_their_topic() -> None:
     https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html#compatibility-with-aws-services
     """
     assert RESOURCES["AlarmTopic"]["Properties"].get("KmsMasterKeyId") != "alias/aws/sns"
+
+
+def actions(function: str) -> set[str]:
+    """What a function's own statements allow it."""
+    found: set[str] = set()
+    for policy in FUNCTIONS[function]["Policies"]:
+        for statement in policy.get("Statement", []):
+            found |= {statement["Action"]} if isinstance(statement["Action"], str) else set(statement["Action"])
+    return found
+
+
+@pytest.mark.parametrize("function", ["Api", "DocumentIngest", "KnowledgeUpkeep", "HealthCheck"])
+def test_who_removes_documents_may_remove_every_version_of_their_objects(function: str) -> None:
+    """An object of a versioned bucket is gone when its versions are, and they must be listed for that."""
+    needed = {"s3:ListBucketVersions", "s3:DeleteObject", "s3:DeleteObjectVersion"}
+    assert needed <= actions(f"{function}Function")
