@@ -94,3 +94,20 @@ def test_who_removes_documents_may_remove_every_version_of_their_objects(functio
     """An object of a versioned bucket is gone when its versions are, and they must be listed for that."""
     needed = {"s3:ListBucketVersions", "s3:DeleteObject", "s3:DeleteObjectVersion"}
     assert needed <= actions(f"{function}Function")
+
+
+def test_who_sends_to_a_queue_that_calls_it_may_go_round() -> None:
+    """Lambda stops what it takes for a loop at the sixteenth call of a chain, and the message is lost to the function.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html
+    """
+    queues = {name: refers(event["Properties"]["Queue"]) for name, event in EVENTS if event["Type"] == "SQS"}
+    shared = {"BroadcastQueue": "TellNews"}
+    sends = {
+        name
+        for name, queue in queues.items()
+        for policy in FUNCTIONS[name]["Policies"]
+        if "sqs:SendMessage" in str(policy) and queue & refers(policy) or refers(policy) & {shared.get(*queue, "-")}
+    }
+    assert sends == {"DocumentIngestFunction", "EventBroadcastFunction"}
+    assert {name for name in sends if FUNCTIONS[name].get("RecursiveLoop") != "Allow"} == set()
