@@ -111,3 +111,10 @@ def test_who_sends_to_a_queue_that_calls_it_may_go_round() -> None:
     }
     assert sends == {"DocumentIngestFunction", "EventBroadcastFunction"}
     assert {name for name in sends if FUNCTIONS[name].get("RecursiveLoop") != "Allow"} == set()
+
+
+def test_a_scheduled_run_that_failed_is_not_repeated() -> None:
+    """A schedule's retries are of the call; Lambda repeats what failed afterwards unless the function says not to."""
+    scheduled = {name for name, event in EVENTS if event["Type"] == "ScheduleV2"}
+    assert scheduled
+    assert all(FUNCTIONS[name]["EventInvokeConfig"]["MaximumRetryAttempts"] == 0 for name in scheduled)
