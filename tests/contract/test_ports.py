@@ -200,6 +200,14 @@ def test_the_policy_of_a_form_binds_key_type_and_size(aws: None) -> None:
     assert {"key": "documents/a"} in policy(form)
 
 
+def test_links_name_the_region_of_the_bucket(aws: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """s3.amazonaws.com redirects in a new bucket's first hours, and no browser follows that with a form."""
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    store = S3ObjectStore(StorageSettings("documents", "", LIMIT, 900))
+    for url in (store.presign_upload("documents/a", None).url, store.presign_download("documents/a", "a").url):
+        assert url.startswith("https://documents.s3.eu-central-1.amazonaws.com/")
+
+
 def test_a_link_saves_the_file_under_its_own_name(aws: None) -> None:
     url = RealBucket().store.presign_download("documents/a", 'ein "Wal"/ü.md').url
     assert "attachment%3B%20filename%2A%3DUTF-8%27%27ein%2520%2522Wal%2522%252F%25C3%25BC.md" in url

@@ -27,7 +27,7 @@ def _long_form(loader: _Loader, suffix: str, node: yaml.Node) -> dict[str, Any]:
 
 
 _Loader.add_multi_constructor("!", _long_form)
-DOCUMENT: dict[str, Any] = yaml.load(TEMPLATE.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - a safe loader
+DOCUMENT: dict[str, Any] = yaml.load(TEMPLATE.read_text(encoding="utf-8"), _Loader)
 RESOURCES: dict[str, dict[str, Any]] = DOCUMENT["Resources"]
 FUNCTIONS = {name: it["Properties"] for name, it in RESOURCES.items() if it["Type"] == "AWS::Serverless::Function"}
 EVENTS = [(name, event) for name, it in FUNCTIONS.items() for event in it.get("Events", {}).values()]
@@ -107,7 +107,7 @@ def test_who_sends_to_a_queue_that_calls_it_may_go_round() -> None:
         name
         for name, queue in queues.items()
         for policy in FUNCTIONS[name]["Policies"]
-        if "sqs:SendMessage" in str(policy) and queue & refers(policy) or refers(policy) & {shared.get(*queue, "-")}
+        if ("sqs:SendMessage" in str(policy) and queue & refers(policy)) or refers(policy) & {shared.get(*queue, "-")}
     }
     assert sends == {"DocumentIngestFunction", "EventBroadcastFunction"}
     assert {name for name in sends if FUNCTIONS[name].get("RecursiveLoop") != "Allow"} == set()

@@ -53,12 +53,16 @@ class ChatSettings(msgspec.Struct, frozen=True):
 
 
 class StorageSettings(msgspec.Struct, frozen=True):
-    """The bucket of documents, the queue of the ingest function, and what a browser may upload (bytes)."""
+    """The bucket of documents, the queue of the ingest function, and what a browser may upload (bytes).
+
+    `endpoint_url`: where S3 is emulated.
+    """
 
     bucket: str
     queue_url: str
     max_upload_bytes: int
     link_seconds: int
+    endpoint_url: str | None = None
 
 
 class TurnQueueSettings(msgspec.Struct, frozen=True):
@@ -131,6 +135,7 @@ def load(env: Mapping[str, str] | None = None) -> Settings:
             queue_url=env.get("SPANDREL_DOCUMENT_QUEUE_URL", ""),
             max_upload_bytes=_number(env, "SPANDREL_MAX_UPLOAD_BYTES", 50 * 1024 * 1024),
             link_seconds=_number(env, "SPANDREL_LINK_SECONDS", 900),
+            endpoint_url=env.get("AWS_ENDPOINT_URL") or None,
         ),
         chat=_chat(env),
         turn_queue=TurnQueueSettings(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
 from spandrel.errors import DocumentTooLargeError, NotFoundError, StorageUnavailableError
@@ -30,7 +30,11 @@ class S3ObjectStore:
         import boto3
         from botocore.config import Config
 
-        return boto3.client("s3", config=Config(signature_version="s3v4", retries={"mode": "standard"}))
+        # Links name the bucket's region. By default they name S3 as a whole, which redirects in a new bucket's first
+        # hours, and no browser follows that with a form. An emulator has no such names.
+        style: Literal["auto", "virtual"] = "auto" if self._settings.endpoint_url else "virtual"
+        config = Config(signature_version="s3v4", retries={"mode": "standard"}, s3={"addressing_style": style})
+        return boto3.client("s3", config=config)
 
     def presign_upload(self, key: str, content_type: str | None) -> UploadForm:
         """A form that accepts one file of at most the deployment's size, under this key and type alone."""
