@@ -95,6 +95,12 @@ def test_the_provider_s_key_comes_from_its_secret_unless_it_is_given(aws: pytest
     assert wiring.providers._openai_api_key() == "given"
 
 
+@pytest.mark.parametrize("secret", ["sk-hush", "sk-hush\n", '{"api_key": "sk-hush"}'])
+def test_the_provider_s_key_may_be_named_in_its_secret(aws: pytest.MonkeyPatch, secret: str) -> None:
+    aws.setattr(secrets, "read_secret", lambda arn, region: secret)
+    assert wiring.providers._openai_api_key() == "sk-hush"
+
+
 def test_tokens_that_a_provider_does_not_count_are_counted_by_our_tokeniser() -> None:
     assert wiring.providers._count_tokens("Whales sing.") == 4
 

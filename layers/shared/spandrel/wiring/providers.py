@@ -49,8 +49,19 @@ def _openai_api_key() -> str:
     if found.api_key is None and found.api_key_secret_arn is not None:
         from spandrel.adapters.secrets import read_secret
 
-        return read_secret(found.api_key_secret_arn, settings().database.region)
+        return _api_key_in(read_secret(found.api_key_secret_arn, settings().database.region))
     return found.api_key or "none"  # a server of one's own may ask for no key, but the client insists
+
+
+def _api_key_in(secret: str) -> str:
+    """The secret itself, or what it names `api_key`: Secrets Manager's console makes JSON of what is typed there."""
+    import msgspec
+
+    try:
+        named = msgspec.json.decode(secret)
+    except msgspec.DecodeError:
+        return secret.strip()
+    return str(named["api_key"]) if isinstance(named, dict) and "api_key" in named else secret.strip()
 
 
 @lru_cache(maxsize=1)
