@@ -14,6 +14,8 @@ adapter = Mangum(app, lifespan="off", text_mime_types=["text/", "application/jso
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    if event["requestContext"]["http"]["method"] == "OPTIONS":  # a browser's preflight: the gateway adds what it allows
+        return {"statusCode": 204}
     response = adapter(event, context)
     logger.info("answered", extra={"route": event.get("routeKey"), "status": response["statusCode"]})
     return response

@@ -620,3 +620,11 @@ def test_attributes_may_hold_lines(kb: KnowledgeBase) -> None:
     files = [{"name": "a.md", "attributes": {"note": "first\nsecond\tthird"}}]
     answer = call("POST", "/v1/documents", body={"collection_id": collection, "files": files})
     assert answer.json["items"][0]["document"]["attributes"] == files[0]["attributes"]
+
+
+def test_a_preflight_is_answered_without_a_user() -> None:
+    """Browsers take no answer to it but a good one."""
+    from functions.api.handler import handler
+    from tests.support.events import Context
+
+    assert handler(http_event("OPTIONS", "/v1/collections", user=None), Context()) == {"statusCode": 204}
