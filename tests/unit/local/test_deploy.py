@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+import tomllib
 
 from local import config, deploy
 
@@ -27,3 +28,15 @@ def test_every_parameter_is_one_of_the_template(tmp_path):
         r"^  (\w+):$", text[text.index("Parameters:\n  Database") : text.index("\nRules:")], re.MULTILINE
     )
     assert set(deploy._parameters(made, "postgresql:///x")) <= set(declared)
+
+
+def test_what_sam_reads_from_its_file_is_lists_of_pairs_that_the_template_knows():
+    """SAM CLI falls over a table of tags."""
+    stages = tomllib.loads((config.ROOT / "samconfig.toml").read_text())
+    template = (config.ROOT / "template.yaml").read_text()
+    for stage in ("dev", "prod"):
+        given = stages[stage]["deploy"]["parameters"]
+        assert all(re.fullmatch(r"\w+=\w+", tag) for tag in given["tags"])
+        assert isinstance(given["parameter_overrides"], list)
+        for pair in given["parameter_overrides"]:
+            assert f"\n  {pair.partition('=')[0]}:\n    Type:" in template
