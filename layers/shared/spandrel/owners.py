@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import psycopg
 
-ROLES = ["spandrel_app", "spandrel_system"]
+JOIN = {
+    "spandrel_app": b"GRANT spandrel_app TO CURRENT_USER",
+    "spandrel_system": b"GRANT spandrel_system TO CURRENT_USER",
+}
+LEAVE = {
+    "spandrel_app": b"REVOKE spandrel_app FROM CURRENT_USER",
+    "spandrel_system": b"REVOKE spandrel_system FROM CURRENT_USER",
+}
 
 
 @contextmanager
@@ -25,12 +32,12 @@ def among_owners(connection: psycopg.Connection) -> Iterator[None]:
         yield
         return
     for role in _existing(connection):
-        connection.execute(b"GRANT %s TO CURRENT_USER" % role)
+        connection.execute(JOIN[role])
     yield
     for role in _existing(connection):  # a migration may have made them
-        connection.execute(b"REVOKE %s FROM CURRENT_USER" % role)
+        connection.execute(LEAVE[role])
 
 
-def _existing(connection: psycopg.Connection) -> list[bytes]:
-    rows = connection.execute("SELECT rolname FROM pg_roles WHERE rolname = ANY(%s) ORDER BY 1", [ROLES]).fetchall()
-    return [str(name).encode() for (name,) in rows]
+def _existing(connection: psycopg.Connection) -> list[str]:
+    query = "SELECT rolname FROM pg_roles WHERE rolname = ANY(%s) ORDER BY 1"
+    return [name for (name,) in connection.execute(query, [list(JOIN)]).fetchall()]
