@@ -481,8 +481,9 @@ END
 $$;
 
 -- Why a turn of session `s`, whose row is locked, cannot be claimed: done (nothing is left to do); busy (another worker holds it or a
--- later turn, which was first when this one was put in line again, or an earlier turn of the session is not finished); paused (it waits with its session); waiting (an earlier turn waits for a
--- person's word, and is sent on with those behind it); budget (it failed: a budget is used up).
+-- later turn, which was first when this one was put in line again, or an earlier turn of the session is not finished); paused (it
+-- waits with its session); waiting (an earlier turn waits for a person's word, and is sent on with those behind it); budget (it
+-- failed: a budget is used up).
 CREATE FUNCTION refuse_turn(p_turn_id uuid, s agent_sessions) RETURNS text
     LANGUAGE plpgsql AS $$
 DECLARE
