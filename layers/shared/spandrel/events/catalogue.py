@@ -63,7 +63,7 @@ CATALOGUE = (
               data.SessionMoved),
     EventType("session.paused", "A session takes no turns for now.", _SESSION, data.SessionMoved),
     EventType("session.completed", "A session was ended.", _SESSION, data.SessionMoved),
-    EventType("session.failed", "A session ended by a fault.", _SESSION, data.SessionMoved),
+    EventType("session.failed", "A session ended by a fault.", _SESSION, data.SessionMoved, reserved=True),
     EventType("session.cancelled", "A session was given up.", _SESSION, data.SessionMoved),
     EventType("session.expired", "A session ended because nobody used it.", _SESSION, data.SessionMoved),
     EventType("session.restored", "A session went back to a checkpoint.", _SESSION, data.SessionRestored),

@@ -79,8 +79,8 @@ class Pong(Answer, frozen=True, kw_only=True, tag="pong"):
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag="event"):
-    """Something happened. Events come in order of `seq`, each once to a connection; after a reconnect some may come
-    again.
+    """Something happened. Events come in order of `seq`, each at least once: one whose `seq` is not greater than the
+    last is one that came again.
     """
 
     event: CloudEvent
@@ -105,7 +105,9 @@ class Delta(msgspec.Struct, frozen=True, kw_only=True, tag="delta"):
 
 
 class TextSoFar(msgspec.Struct, frozen=True, kw_only=True, tag="text"):
-    """The answer so far of a turn that runs, for those who come back meanwhile. Deltas from `index` on follow it."""
+    """The answer so far of a turn that runs, in the place of what came before: for those who come back meanwhile, and
+    where a piece was lost or taken back. Deltas from `index` on follow it.
+    """
 
     turn_id: UUID
     attempt: int
@@ -116,7 +118,7 @@ class TextSoFar(msgspec.Struct, frozen=True, kw_only=True, tag="text"):
 class Error(Answer, frozen=True, kw_only=True, tag="error"):
     """An action failed. `code` is stable, `detail` is for people, and what else a code names stands beside them.
 
-    The connection lives on, but after `flood` and `connection_unknown`, which are the last that is sent.
+    The connection lives on, but after `flood`, `connection_unknown` and `closing`, which are the last that is sent.
     """
 
     code: str
