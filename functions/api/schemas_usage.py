@@ -16,7 +16,7 @@ Limit = Annotated[str, Field(pattern=r"^[0-9]{1,10}(\.[0-9]{1,10})?$", examples=
 
 
 class PutBudget(BaseModel):
-    """US dollars, one of them at least. At `warn_at` an event is sent, at `stop_at` no further model call is made."""
+    """US dollars, one of them at least. At `warn_at` an event is sent, from `stop_at` on no turn begins."""
 
     model_config = ConfigDict(extra="forbid")
 

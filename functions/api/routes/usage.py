@@ -35,8 +35,8 @@ async def usage(
     session_id: UUID | None = None,
     limit: Annotated[int, Query(ge=1, le=1000, description="Groups to be named.")] = 100,
 ) -> Usage:
-    """What your model calls took and cost, in a stretch of 366 days at most. Days come latest first, others dearest
-    first.
+    """What your turns' calls of the language model took and cost, in a stretch of 366 days at most. Embeddings are not
+    counted. Days come latest first, others dearest first.
     """
     return Usage.model_validate(wiring.reports().run(user_id, group_by, since, until, session_id, limit))
 
@@ -49,7 +49,9 @@ async def list_(user_id: UserId, limit: Limit = 20, cursor: Cursor = None) -> Bu
 
 @router.put("/budgets/{period}", operation_id="put_budget")
 async def put(period: Period, body: PutBudget, user_id: UserId) -> Budget:
-    """Limits what you spend in each day or month (UTC), or in all."""
+    """Limits what you spend in each day or month (UTC), or in all. Once it is reached no turn begins; one that runs is
+    finished.
+    """
     return Budget.model_validate(wiring.budgets().put(user_id, period, None, *body.amounts()))
 
 

@@ -86,7 +86,7 @@ CATALOGUE = (
     EventType("usage.budget_set", "A budget was made or changed.", _BUDGET, data.BudgetSet),
     EventType("usage.budget_deleted", "A budget is gone.", _BUDGET),
     EventType("usage.budget_warning", "What was spent has reached a budget's `warn_at`.", _BUDGET, data.BudgetLimit),
-    EventType("usage.budget_reached", "A budget is used up: no further model call is made under it.", _BUDGET,
+    EventType("usage.budget_reached", "A budget is used up: no further turn is begun under it.", _BUDGET,
               data.BudgetLimit),
     EventType("integration.created", "An integration was saved.", _INTEGRATION, integrations.IntegrationCreated),
     EventType("integration.updated", "An integration's settings changed.", _INTEGRATION,

@@ -62,7 +62,7 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class ExhaustedBudget:
-    """A row of `exhausted_budgets`: no further model call may be made under it."""
+    """A row of `exhausted_budgets`: no further turn may begin under it."""
 
     id: UUID
     period: Period
