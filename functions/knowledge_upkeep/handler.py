@@ -1,4 +1,4 @@
-"""Every minute: requeue what lost its worker, finish deletions, index what has grown large."""
+"""Every minute: purge deleted collections, index what has grown large."""
 
 from __future__ import annotations
 
