@@ -55,5 +55,5 @@ async def change(conversation_id: UUID, body: ChangeConversation, user_id: UserI
 
 @router.delete("/{conversation_id}", status_code=204, operation_id="delete_conversation")
 async def delete(conversation_id: UUID, user_id: UserId) -> None:
-    """Its sessions go too, and all that was said in them. What they cost stays in the ledger."""
+    """Its sessions go too, with their budgets and all that was said in them. What they cost stays in the ledger."""
     wiring.conversations().delete(user_id, conversation_id)

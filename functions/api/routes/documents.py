@@ -53,7 +53,9 @@ async def chunks(
     from_ordinal: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0,
     limit: Limit = 20,
 ) -> ChunkList:
-    """The live version's text in order, so that a hit can be shown in its place."""
+    """The live version's text in order, so that a hit can be shown in its place. A page of long chunks holds fewer than
+    `limit`.
+    """
     found = wiring.documents().chunks(user_id, document_id, from_ordinal, limit + 1)
     items = fitting(found, limit)
     return ChunkList(items=items, next_ordinal=found[len(items)].ordinal if len(found) > len(items) else None)
