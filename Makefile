@@ -88,7 +88,7 @@ docs: $(SYNCED) ## Write docs/openapi.json and docs/asyncapi.yaml anew from the 
 build: $(SYNCED) ## Build functions and layer for AWS; ARCH=arm64 (default) or x86_64
 	@$(RUN) python -m local.aws_build --arch $(ARCH)
 
-deploy: build ## Deploy to AWS; STAGE=dev (default) or prod, ARGS="--parameter-overrides ..."
+deploy: build ## Deploy to AWS; STAGE=dev (default) or prod, ARGS goes to sam deploy
 	@$(SAM) deploy --config-env $(STAGE) $(ARGS)
 
 bench: $(SYNCED) ## Run the benchmarks, each beside its peer; ARGS goes to them

@@ -17,7 +17,11 @@ from spandrel.templates.models import Saved, TemplatePage, Validation, VersionDi
 
 PUBLIC = {"get_health", "get_openapi"}
 _SCHEMA = "#/components/schemas/{name}"
-_DESCRIPTION = """Serverless backend for AI agents. Every error is an RFC 9457 problem with a stable `code`."""
+_DESCRIPTION = """\
+Serverless backend for AI agents. Every error is an RFC 9457 problem with a stable `code`, but for what the gateway
+refuses before a function is asked: 401 without a valid token, 429 where all clients together ask too much. Those have a
+`message` alone.
+"""
 
 
 @dataclass(frozen=True, slots=True)
