@@ -541,6 +541,12 @@ def test_words_of_scripts_without_spaces_are_found_within_a_run(kb: KnowledgeBas
     assert texts(kb.find("クジラ", mode="text").hits) == ["クジラは歌う"]
 
 
+@pytest.mark.parametrize("query", ["python", "言語", "2024"])
+def test_scripts_that_are_written_without_a_space_between_are_found_apart(kb: KnowledgeBase, query: str) -> None:
+    kb.publish(kb.collection(language="simple"), ["Python言語の2024年版", "クジラは歌う"])
+    assert texts(kb.find(query, mode="text").hits) == ["Python言語の2024年版"]
+
+
 @pytest.mark.parametrize("query", ["the of and", "?!", " ", "\u0000"])
 def test_a_query_without_words_finds_no_text(kb: KnowledgeBase, query: str) -> None:
     kb.publish(kb.collection(), WHALES)

@@ -69,6 +69,22 @@ def test_a_run_of_cjk_is_pairs() -> None:
     assert len(terms("鲸", "simple")) == 1
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Python言語", ["python", "言語"]),
+        ("iPhone15を買った", ["iphone15", "を買った"]),
+        ("2024年度", ["2024", "年度"]),
+        ("鲸鱼whale鲸鱼", ["鲸鱼", "whale"]),
+        ("서울tower에서", ["서울", "tower", "에서"]),
+        ("人々の暮らし", ["人々", "々の", "の暮", "暮らし"]),
+    ],
+)
+def test_a_run_of_cjk_ends_and_begins_where_the_script_changes(text: str, words: list[str]) -> None:
+    """Written without spaces between, as is usual; what stands in the middle of it must be found."""
+    assert terms(text, "simple") == set().union(*(terms(word, "simple") for word in words))
+
+
 def test_a_word_without_end_is_cut() -> None:
     assert terms("a" * 64, "simple") == terms("a" * 1_000, "simple")
 

@@ -27,9 +27,11 @@ MAX_WORD = 64
 
 # ASCII text to lower-case words and blanks, in one pass over its bytes.
 _ASCII_WORDS = bytes(ord(chr(code).lower()) if code < 128 and chr(code).isalnum() else 0x20 for code in range(256))
-# A run of one script's letters or digits; CJK has no spaces, so its runs are cut into pairs.
-_WORD = re.compile(r"[぀-ヿ㐀-䶿一-鿿가-힯]+|[^\W_]+")
-_CJK = re.compile(r"[぀-ヿ㐀-䶿一-鿿가-힯]")
+# A run of one script's letters or digits; CJK has no spaces, so its runs are cut into pairs, and begin within what is
+# written as one word with another script too. The marks of iteration and zero stand apart from the other ideographs.
+_UNSPACED = r"\u3005-\u3007぀-ヿ㐀-䶿一-鿿가-힯"
+_WORD = re.compile(rf"[{_UNSPACED}]+|[^\W_{_UNSPACED}]+")
+_CJK = re.compile(rf"[{_UNSPACED}]")
 _STOP = -1
 
 
