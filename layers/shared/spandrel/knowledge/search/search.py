@@ -114,7 +114,7 @@ def _hit(row: dict[str, Any]) -> Hit:
         start_offset=row["start_offset"],
         end_offset=row["end_offset"],
         attributes=row["attributes"],
-        score=round(row["score"], 6),
+        score=row["score"],  # not rounded: as a threshold it would leave out its own hit
         parts=ScoreParts(
             similarity=row["similarity"],
             vector_rank=row["vector_rank"],
