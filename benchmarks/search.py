@@ -14,7 +14,7 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
@@ -26,6 +26,7 @@ from benchmarks import server
 from benchmarks.corpus import Corpus, Tenant, build_graph, half_vectors, load
 from functions.vector_search import handler as function
 from spandrel import wiring
+from spandrel.knowledge.ports import Embedded
 from spandrel.knowledge.search.search import Search
 from spandrel.knowledge.upkeep import GRAPH_FROM_CHUNKS, INVERTED_FROM_CHUNKS
 from spandrel.vectors import HalfVector
@@ -48,8 +49,8 @@ class CannedEmbedder:
         self.dimensions = dimensions
         self.vector = HalfVector()
 
-    def embed(self, texts: list[str]) -> list[HalfVector]:
-        return [self.vector]
+    def embed(self, texts: Sequence[str]) -> Embedded:
+        return Embedded([self.vector], 0)
 
 
 def event(user_id: str, body: dict[str, Any]) -> dict[str, Any]:

@@ -307,7 +307,8 @@ def encoded(texts: list[str], dimensions: int = 64) -> Reply:
     """As OpenAI answers a request for base64."""
     vectors = [base64.b64encode(struct.pack(f"<{dimensions}f", *bag_of_words(text, dimensions))) for text in texts]
     data = [{"object": "embedding", "index": n, "embedding": vector.decode()} for n, vector in enumerate(vectors)]
-    body = {"object": "list", "model": "m", "data": data, "usage": {"prompt_tokens": 1, "total_tokens": 1}}
+    tokens = sum(len(text.split()) for text in texts)
+    body = {"object": "list", "model": "m", "data": data, "usage": {"prompt_tokens": tokens, "total_tokens": tokens}}
     return Reply(200, json.dumps(body).encode(), {"content-type": "application/json"})
 
 
@@ -368,7 +369,8 @@ def provider(request: pytest.FixtureRequest, server: HttpServer) -> Provider:
 
 def test_a_vector_a_text_in_order(provider: Provider) -> None:
     texts = ["whales sing", "sharks", "", "whales sing"]
-    vectors = provider.embedder.embed(texts)
+    vectors, tokens = provider.embedder.embed(texts)
+    assert tokens == 5  # both count words
     assert [vector.dimensions for vector in vectors] == [provider.embedder.dimensions] * 4
     for text, vector in zip(texts, vectors, strict=True):
         assert vector.to_list() == pytest.approx(bag_of_words(text), abs=1e-3)
@@ -379,7 +381,7 @@ def test_a_provider_over_its_limits_is_unavailable_for_as_long_as_it_says(provid
     with pytest.raises(EmbeddingUnavailableError) as caught:
         provider.embedder.embed(["a"])
     assert caught.value.retry_after == 7
-    assert len(provider.embedder.embed(["a"])) == 1
+    assert len(provider.embedder.embed(["a"]).vectors) == 1
 
 
 def test_a_provider_that_refuses_is_not_asked_again(provider: Provider) -> None:
@@ -486,7 +488,8 @@ def test_garbage_is_refused(openai: RealProvider, reply: Reply) -> None:
 def test_vectors_as_plain_numbers_are_taken_too(openai: RealProvider) -> None:
     body = {"data": [{"object": "embedding", "index": 0, "embedding": bag_of_words("a")}]}
     openai.reply(Reply(200, json.dumps(body).encode(), JSON))
-    [vector] = openai.embedder.embed(["a"])
+    [vector], tokens = openai.embedder.embed(["a"])
+    assert tokens == 0  # not every server says
     assert vector.to_list() == pytest.approx(bag_of_words("a"), abs=1e-3)
 
 

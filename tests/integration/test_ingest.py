@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
+from decimal import Decimal
 from typing import cast
 from uuid import uuid4
 
@@ -24,8 +25,10 @@ from spandrel.knowledge.models import Collection, object_key
 from spandrel.knowledge.search.models import SearchRequest
 from spandrel.knowledge.search.search import Search
 from spandrel.knowledge.store import NewFile
+from spandrel.usage.budgets import Budgets
+from spandrel.usage.prices import PriceTable
 from tests.support.knowledge import ADA, BOB, Clock, KnowledgeBase
-from tests.support.postgres import settings_for, until_waiting
+from tests.support.postgres import MODEL, settings_for, until_waiting
 
 TWO_SECTIONS = "# Whales\n\nWhales sing long songs.\n\n# Sharks\n\nSharks do not sing.\n"
 
@@ -704,3 +707,57 @@ def test_an_invocation_without_time_begins_nothing(kb: KnowledgeBase, collection
     kb.clock = Clock()
     kb.drain()
     assert kb.document(document_id).status == "ready"
+
+
+# -- what it costs
+
+
+def ledger(kb: KnowledgeBase) -> list[tuple[str, str, int, str]]:
+    rows = kb.rows("SELECT purpose, model, input_tokens, trim_scale(cost)::text AS cost FROM usage_ledger ORDER BY id")
+    return [(row["purpose"], row["model"], row["input_tokens"], row["cost"]) for row in rows]
+
+
+@pytest.fixture
+def priced(kb: KnowledgeBase) -> KnowledgeBase:
+    """A dollar a million tokens; the fake counts words."""
+    kb.ingest = replace(kb.ingest, prices=PriceTable.load(f'{{"models": {{"{MODEL}": {{"input": "1"}}}}}}'))
+    return kb
+
+
+def test_what_vectors_cost_is_in_the_ledger_and_nothing_for_what_was_there(priced: KnowledgeBase) -> None:
+    document = priced.add(priced.collection(), "Whales sing in the sea.")
+    assert ledger(priced) == [("embedding", MODEL, 5, "0.000005")]
+    priced.upload(document, "Whales sing in the sea.")
+    assert len(ledger(priced)) == 1
+    priced.upload(document, "Sharks do not.")
+    assert ledger(priced)[1:] == [("embedding", MODEL, 3, "0.000003")]
+    assert priced.one("SELECT cost FROM usage_totals WHERE period = 'total'") == Decimal("0.000008")
+
+
+def test_what_was_paid_before_an_ingest_broke_off_is_in_the_ledger_once(
+    priced: KnowledgeBase, collection: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embed_stage, "BATCH_TEXTS", 4)
+    monkeypatch.setattr(embed_stage, "IN_FLIGHT", 1)
+    document, embedder = priced.announce(collection), priced.embedder
+
+    def fail_in_second_batch() -> None:
+        if len(embedder.calls) == 1:
+            embedder.during = lambda: None
+            raise EmbeddingUnavailableError(retry_after=10_000)
+
+    embedder.during = fail_in_second_batch
+    assert priced.upload(document, pages(10)) is Outcome.QUEUED_AGAIN
+    paid = [sum(len(text.split()) for text in call) for call in embedder.calls]
+    assert [tokens for _, _, tokens, _ in ledger(priced)] == paid
+    priced.drain()
+    assert priced.document(document).status == "ready"
+    paid = [sum(len(text.split()) for text in call) for call in embedder.calls]
+    assert (len(paid), sum(tokens for _, _, tokens, _ in ledger(priced))) == (3, sum(paid))
+
+
+def test_a_budget_hears_of_embeddings(priced: KnowledgeBase) -> None:
+    Budgets(priced.app).put(ADA, "total", None, Decimal("0.000001"), None)
+    priced.add(priced.collection(), "Whales sing in the sea.")
+    assert "usage.budget_warning" in priced.events()
+    assert priced.events()[-1] == "document.ready"

@@ -16,8 +16,8 @@ import pytest
 from spandrel.errors import EmbeddingUnavailableError, NameTakenError
 from spandrel.knowledge.ingest import store as store_stage
 from spandrel.knowledge.models import Collection, object_key
+from spandrel.knowledge.ports import Embedded
 from spandrel.knowledge.reconcile import Reconcile
-from spandrel.vectors import HalfVector
 from tests.support.fakes import FakeEmbedder, FakeObjectStore
 from tests.support.knowledge import KnowledgeBase
 from tests.support.storm import EVENT_GAPS, USERS, Killed, NothingThereError, Step, Storm, pick
@@ -98,7 +98,7 @@ class Embedder(FakeEmbedder):
         super().__init__()
         self.source = source
 
-    def embed(self, texts: Sequence[str]) -> list[HalfVector]:
+    def embed(self, texts: Sequence[str]) -> Embedded:
         dice = self.source.random()
         if dice < 0.05:
             raise Killed

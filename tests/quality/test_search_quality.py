@@ -10,6 +10,7 @@ import pytest
 from local.config import LOCAL_MODEL, LOCAL_MODEL_DIMENSIONS
 from local.model_embeddings import Embedder as LocalModel
 from spandrel.knowledge.ingest.ingest import Ingest
+from spandrel.knowledge.ports import Embedded
 from spandrel.knowledge.search.search import Search
 from spandrel.schema import ensure_embedding_space
 from spandrel.vectors import HalfVector
@@ -27,8 +28,9 @@ class LocalEmbedder:
     def __init__(self) -> None:
         self._model = LocalModel()
 
-    def embed(self, texts: Sequence[str]) -> list[HalfVector]:
-        return [HalfVector.from_floats(row.tolist()) for row in self._model.embed(list(texts), self.dimensions)]
+    def embed(self, texts: Sequence[str]) -> Embedded:
+        rows = self._model.embed(list(texts), self.dimensions)
+        return Embedded([HalfVector.from_floats(row.tolist()) for row in rows], 0)
 
 
 @pytest.fixture(scope="module")

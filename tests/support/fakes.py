@@ -14,6 +14,7 @@ from uuid import uuid4
 
 from spandrel.errors import DocumentTooLargeError, NotFoundError, StorageUnavailableError
 from spandrel.knowledge.models import Link, UploadForm
+from spandrel.knowledge.ports import Embedded
 from spandrel.vectors import HalfVector
 from tests.support.postgres import DIMENSIONS, MODEL
 
@@ -43,12 +44,13 @@ class FakeEmbedder:
     def texts(self) -> list[str]:
         return [text for call in self.calls for text in call]
 
-    def embed(self, texts: Sequence[str]) -> list[HalfVector]:
+    def embed(self, texts: Sequence[str]) -> Embedded:
         self.during()
         if self.failures:
             raise self.failures.popleft()
         self.calls.append(list(texts))
-        return [HalfVector.from_floats(bag_of_words(text, self.dimensions)) for text in texts]
+        vectors = [HalfVector.from_floats(bag_of_words(text, self.dimensions)) for text in texts]
+        return Embedded(vectors, sum(len(text.split()) for text in texts))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from spandrel.errors import EmbeddingRejectedError, EmbeddingUnavailableError
+from spandrel.knowledge.ports import Embedded
 from spandrel.vectors import HalfVector
 
 if TYPE_CHECKING:
@@ -28,8 +29,14 @@ class _Embedding(msgspec.Struct):
     """Base64 of little-endian float32, or numbers from a server that knows nothing else."""
 
 
+class _Usage(msgspec.Struct):
+    prompt_tokens: int = 0
+
+
 class _Answer(msgspec.Struct):
     data: list[_Embedding]
+    usage: _Usage | None = None
+    """Not every server says."""
 
 
 _decode = msgspec.json.Decoder(_Answer).decode
@@ -43,7 +50,7 @@ class OpenAIEmbedder:
         self._settings, self._api_key = settings, api_key
         self._client: openai.OpenAI | None = None
 
-    def embed(self, texts: Sequence[str]) -> list[HalfVector]:
+    def embed(self, texts: Sequence[str]) -> Embedded:
         """One request: as many vectors as texts, in order. Retries are the caller's, who knows how long it may wait."""
         import openai
 
@@ -75,13 +82,14 @@ class OpenAIEmbedder:
             raise EmbeddingUnavailableError from error
         except openai.APIError as error:
             raise EmbeddingRejectedError(_UNREADABLE) from error
-        return self._vectors(answer.content, len(texts))
+        return self._embedded(answer.content, len(texts))
 
-    def _vectors(self, answer: bytes, expected: int) -> list[HalfVector]:
+    def _embedded(self, content: bytes, expected: int) -> Embedded:
         try:
+            answer = _decode(content)
             vectors = [
                 HalfVector.from_float32(e) if isinstance(e, bytes) else HalfVector.from_floats(e)
-                for e in (item.embedding for item in _decode(answer).data)
+                for e in (item.embedding for item in answer.data)
             ]
         except (msgspec.DecodeError, ValueError) as error:  # what calls itself compatible is not always
             raise EmbeddingRejectedError(_UNREADABLE) from error
@@ -93,7 +101,7 @@ class OpenAIEmbedder:
                     f"The model {self.model} gives {vector.dimensions} dimensions; "
                     f"this deployment is set to {self.dimensions}."
                 )
-        return vectors
+        return Embedded(vectors, answer.usage.prompt_tokens if answer.usage else 0)
 
 
 def _retry_after(error: openai.APIStatusError) -> float | None:

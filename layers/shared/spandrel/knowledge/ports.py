@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from spandrel.knowledge.models import Link, UploadForm
 from spandrel.vectors import HalfVector
+
+
+class Embedded(NamedTuple):
+    """`tokens`: what the provider counted, and charges."""
+
+    vectors: list[HalfVector]
+    tokens: int
 
 
 class Embedder(Protocol):
@@ -15,7 +22,7 @@ class Embedder(Protocol):
     model: str
     dimensions: int
 
-    def embed(self, texts: Sequence[str]) -> list[HalfVector]: ...
+    def embed(self, texts: Sequence[str]) -> Embedded: ...
 
 
 class ObjectStore(Protocol):

@@ -83,7 +83,7 @@ def documents() -> Documents:
 def ingest() -> Ingest:
     from spandrel.knowledge.ingest.ingest import Ingest
 
-    return Ingest(database(SYSTEM_ROLE), objects(), embedder(), queue())
+    return Ingest(database(SYSTEM_ROLE), objects(), embedder(), queue(), prices())
 
 
 @lru_cache(maxsize=1)

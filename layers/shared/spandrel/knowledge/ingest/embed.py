@@ -2,7 +2,8 @@
 
 Vectors of unchanged chunks are taken over from the live version or from an ingest that did not finish. The rest is
 asked in batches up to the provider's limits; a provider that is over its limits is waited for while the invocation's
-time lasts. Before anything is waited for, the vectors that are there already are stashed.
+time lasts. Before anything is waited for, the vectors that are there already are stashed. What they cost goes into the
+ledger with the vectors, in the same transaction.
 """
 
 from __future__ import annotations
@@ -16,12 +17,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from spandrel.binary_copy import int2
+from spandrel.chat.models import TokenUsage
 from spandrel.database import Database
 from spandrel.errors import EmbeddingRejectedError, EmbeddingUnavailableError
 from spandrel.knowledge.ingest.chunk import Chunk
 from spandrel.knowledge.ingest.models import Claim, LeaseLostError, contextual_text
-from spandrel.knowledge.ports import Embedder
+from spandrel.knowledge.ports import Embedded, Embedder
 from spandrel.sql import Queries
+from spandrel.usage.models import ModelCall
+from spandrel.usage.prices import PriceTable
+from spandrel.usage.store import record
 from spandrel.vectors import HalfVector
 
 if TYPE_CHECKING:
@@ -51,7 +56,9 @@ class Patience:
 
 
 @contextmanager
-def embedding(database: Database, embedder: Embedder, claim: Claim, chunks: Sequence[Chunk]) -> Iterator[Embedding]:
+def embedding(
+    database: Database, embedder: Embedder, claim: Claim, chunks: Sequence[Chunk], prices: PriceTable
+) -> Iterator[Embedding]:
     """Sends the first requests for `chunks` on their way: the block may do other work before it reads the vectors."""
     if (embedder.model, embedder.dimensions) != (claim.model, claim.dimensions):
         raise EmbeddingRejectedError(
@@ -62,7 +69,7 @@ def embedding(database: Database, embedder: Embedder, claim: Claim, chunks: Sequ
     # Equal chunks share a vector; dict order keeps the document's.
     missing = list({chunk.content_hash: chunk for chunk in chunks if chunk.content_hash not in known}.values())
     with _asked(embedder, list(_batches(missing))) as requests:
-        yield Embedding(database, claim, chunks, known, requests)
+        yield Embedding(database, claim, chunks, known, requests, prices)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,19 +81,31 @@ class Embedding:
     chunks: Sequence[Chunk]
     known: dict[bytes, HalfVector]
     requests: _Requests
+    prices: PriceTable
 
-    def vectors(self, patience: Patience, lease_seconds: float) -> list[HalfVector]:
-        """A vector a chunk, in order. Raises `EmbeddingUnavailableError` when the provider outlasts the patience."""
+    def vectors(self, patience: Patience, lease_seconds: float) -> tuple[list[HalfVector], ModelCall | None]:
+        """A vector a chunk, in order, and the call that is not in the ledger yet.
+
+        Raises `EmbeddingUnavailableError` when the provider outlasts the patience.
+        """
         renew = partial(_renew, self.database, self.claim, lease_seconds)
         unsaved: dict[bytes, HalfVector] = {}
-        for batch, vectors in self.requests.answers(patience, renew):
-            fresh = {chunk.content_hash: vector for chunk, vector in zip(batch, vectors, strict=True)}
+        tokens = 0
+        for batch, answer in self.requests.answers(patience, renew):
+            fresh = {chunk.content_hash: vector for chunk, vector in zip(batch, answer.vectors, strict=True)}
             self.known.update(fresh)
             unsaved |= fresh
+            tokens += answer.tokens
             if self.requests.awaited:  # what needs no waiting goes straight to publishing
-                _stash(self.database, self.claim, unsaved, lease_seconds)
-                unsaved = {}
-        return [self.known[chunk.content_hash] for chunk in self.chunks]
+                _stash(self.database, self.claim, unsaved, self._call(tokens), lease_seconds)
+                unsaved, tokens = {}, 0
+        return [self.known[chunk.content_hash] for chunk in self.chunks], self._call(tokens)
+
+    def _call(self, tokens: int) -> ModelCall | None:
+        if not tokens:
+            return None
+        cost = self.prices.cost(self.claim.model, TokenUsage(tokens, 0, 0))
+        return ModelCall("embedding", self.claim.model, tokens, 0, 0, cost)
 
 
 def _known_vectors(database: Database, claim: Claim, chunks: Sequence[Chunk]) -> dict[bytes, HalfVector]:
@@ -124,9 +143,7 @@ class _Requests:
         self._embedder, self._pool = embedder, pool
         self._pending = deque(map(self._submit, batches[:IN_FLIGHT]))
 
-    def answers(
-        self, patience: Patience, renew: Callable[[], None]
-    ) -> Iterator[tuple[Sequence[Chunk], list[HalfVector]]]:
+    def answers(self, patience: Patience, renew: Callable[[], None]) -> Iterator[tuple[Sequence[Chunk], Embedded]]:
         for number, batch in enumerate(self._batches):
             answer = _patiently(self._pending.popleft(), partial(self._submit, batch), patience, renew)
             self._left -= 1
@@ -141,7 +158,7 @@ class _Requests:
             return self._left > 0
         return not self._pending[0].done() or self._pending[0].exception() is not None
 
-    def _submit(self, batch: Sequence[Chunk]) -> Future[list[HalfVector]]:
+    def _submit(self, batch: Sequence[Chunk]) -> Future[Embedded]:
         return self._pool.submit(self._embedder.embed, [contextual_text(chunk) for chunk in batch])
 
 
@@ -157,11 +174,11 @@ def _asked(embedder: Embedder, batches: Sequence[Sequence[Chunk]]) -> Iterator[_
 
 
 def _patiently(
-    answer: Future[list[HalfVector]],
-    again: Callable[[], Future[list[HalfVector]]],
+    answer: Future[Embedded],
+    again: Callable[[], Future[Embedded]],
     patience: Patience,
     renew: Callable[[], None],
-) -> list[HalfVector]:
+) -> Embedded:
     wait = FIRST_WAIT_SECONDS
     while True:
         try:
@@ -184,12 +201,17 @@ def _renew(database: Database, claim: Claim, lease_seconds: float) -> None:
         raise LeaseLostError
 
 
-def _stash(database: Database, claim: Claim, vectors: dict[bytes, HalfVector], lease_seconds: float) -> None:
+def _stash(
+    database: Database, claim: Claim, vectors: dict[bytes, HalfVector], call: ModelCall | None, lease_seconds: float
+) -> None:
     """Keeps `vectors` and renews the lease. Who lost the document keeps nothing: it may be published already."""
     document, space, user = claim.document_id.bytes, int2(claim.space_id), claim.user_id.encode()
     with database.transaction() as tx:
         tx.copy(queries.copy_stash, ((document, space, hash_, user, vector) for hash_, vector in vectors.items()))
-        if tx.execute(queries.renew_lease, _lease(claim, lease_seconds)).fetchone() is None:
+        held = tx.execute(queries.renew_lease, _lease(claim, lease_seconds))
+        if call is not None:
+            record(tx, claim.user_id, call)
+        if held.fetchone() is None:
             raise LeaseLostError
 
 

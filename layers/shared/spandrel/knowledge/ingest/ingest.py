@@ -8,7 +8,7 @@ nobody foresaw counts, and a document that goes through its attempts is failed r
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 from uuid import UUID, uuid4
@@ -36,6 +36,7 @@ from spandrel.knowledge.models import object_key
 from spandrel.knowledge.ports import Embedder, ObjectStore, Queue
 from spandrel.observability import logger
 from spandrel.sql import Queries
+from spandrel.usage.prices import PriceTable
 
 queries = Queries.beside(__file__)
 
@@ -63,6 +64,7 @@ class Ingest:
     objects: ObjectStore
     embedder: Embedder
     queue: Queue
+    prices: PriceTable = field(default_factory=PriceTable.load)
     lease_seconds: float = LEASE_SECONDS
 
     def run(self, task: IngestTask, patience: Patience) -> Outcome:
@@ -134,10 +136,10 @@ class Ingest:
         self._enter(claim, "chunking")
         chunks = chunk(parsed, size=claim.chunk_size, overlap=claim.chunk_overlap)
         self._enter(claim, "embedding")
-        with embedding(self.database, self.embedder, claim, chunks) as asked:
+        with embedding(self.database, self.embedder, claim, chunks, self.prices) as asked:
             weighed = weigh_chunks(claim.language, chunks)  # while the provider is at work
-            vectors = asked.vectors(patience, self.lease_seconds)
-        publish(self.database, claim, Version(parsed.content_type, chunks, vectors, weighed))
+            vectors, call = asked.vectors(patience, self.lease_seconds)
+        publish(self.database, claim, Version(parsed.content_type, chunks, vectors, weighed), call)
 
     def _enter(self, claim: Claim, stage: str) -> None:
         parameters = {

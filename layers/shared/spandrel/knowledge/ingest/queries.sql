@@ -94,6 +94,9 @@ INSERT INTO chunk_codes (collection_id, space_id, document_id, ordinal, user_id,
 SELECT collection_id, space_id, document_id, ordinal, user_id, binary_quantize(embedding)
 FROM chunk_embeddings WHERE document_id = %(document_id)s AND space_id = %(space_id)s;
 
+-- name: lock_collection
+SELECT FROM collections WHERE id = %(collection_id)s FOR NO KEY UPDATE;
+
 -- name: publish_document
 -- Makes what was copied the live version: counts, status and event, with the caller's commit.
 WITH terms AS (

@@ -10,6 +10,8 @@ from spandrel.database import Database, Transaction
 from spandrel.knowledge.ingest.chunk import Chunk
 from spandrel.knowledge.ingest.models import Claim, LeaseLostError, Version
 from spandrel.sql import Queries
+from spandrel.usage.models import ModelCall
+from spandrel.usage.store import record
 from spandrel.vectors import IntArray
 
 queries = Queries.beside(__file__)
@@ -18,8 +20,11 @@ FOLD_AFTER_DOCUMENTS = 128
 """Unfolded term counts that a search may still sum up by itself."""
 
 
-def publish(database: Database, claim: Claim, version: Version) -> None:
-    """Replaces the live version by `version`, or raises `LeaseLostError` and changes nothing."""
+def publish(database: Database, claim: Claim, version: Version, call: ModelCall | None = None) -> None:
+    """Replaces the live version by `version`, or raises `LeaseLostError` and changes nothing.
+
+    `call`: what its vectors cost, where that is not in the ledger yet.
+    """
     counts = version.weighed.counts
     with database.transaction() as tx:
         held = tx.execute(queries.lock_for_publish, {"document_id": claim.document_id, "owner": claim.owner})
@@ -27,6 +32,9 @@ def publish(database: Database, claim: Claim, version: Version) -> None:
             raise LeaseLostError
         _copy(tx, claim, version)
         tx.execute(queries.publish_codes, {"document_id": claim.document_id, "space_id": claim.space_id})
+        if call is not None:  # the sums come after the collection, and before the feed
+            tx.execute(queries.lock_collection, {"collection_id": claim.collection_id})
+            record(tx, claim.user_id, call)
         published = tx.execute(
             queries.publish_document,
             {

@@ -67,7 +67,7 @@ class Search:
             return None, None
         embedder = self.embedder()
         start = request.query.encode()[:EMBEDDED_BYTES].decode(errors="ignore")
-        return embedder.embed([start])[0], embedder.model
+        return embedder.embed([start]).vectors[0], embedder.model
 
     def _check(self, request: SearchRequest, row: dict[str, Any], vector: HalfVector | None, model: str | None) -> None:
         if request.collections is not None and not self.outlasting:
