@@ -12,27 +12,16 @@ from uuid import uuid4
 import pytest
 
 from spandrel.ids import uuid7
+from tests.support.owned import SECRET, Owned
 from tests.support.stack_user import StackUser, rows, until
 from tests.support.studio import PENDING_APPROVAL
 
-SECRET = "cachalot"
 SOON = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
 
 
-@dataclass(frozen=True)
-class Owned:
-    """What Ada has: a collection of one ready document and one that failed."""
-
+@dataclass(frozen=True, kw_only=True)
+class Ada(Owned):
     user: StackUser
-    collection: str
-    document: str
-    failed: str
-    template: str
-    session: str
-    conversation: str
-    turn: str
-    approval: str
-    integration: str
 
     def place(self, name: str, path: str) -> str:
         """`path` with what is Ada's in the place of its parameters."""
@@ -55,7 +44,7 @@ class Owned:
 
 
 @pytest.fixture(scope="module")
-def ada(stack) -> Owned:
+def ada(stack) -> Ada:
     user = StackUser(stack)
     collection = user.collection(name=f"{SECRET} papers")
     document = user.ready(collection, f"{SECRET}.md", f"The {SECRET} sings.".encode(), attributes={"kind": SECRET})
@@ -74,8 +63,18 @@ def ada(stack) -> Owned:
     server = {"name": SECRET, "url": "https://mcp.example.com", "auth": {"type": "bearer", "token": SECRET}}
     integration = user.call("POST", "/v1/integrations", server, status=201)["id"]
     user.call("POST", f"/v1/integrations/{integration}/disable", status=200)  # or a check would change it meanwhile
-    ids = (template, session["id"], session["conversation_id"], turn, str(approval["id"]), integration)
-    return Owned(user, collection, document["id"], failed["id"], *ids)
+    return Ada(
+        user=user,
+        collection=collection,
+        document=document["id"],
+        failed=failed["id"],
+        template=template,
+        session=session["id"],
+        conversation=session["conversation_id"],
+        turn=turn,
+        approval=str(approval["id"]),
+        integration=integration,
+    )
 
 
 @pytest.fixture
@@ -276,7 +275,7 @@ def test_faults_are_problems_with_a_code(stack, ada):
         assert (answer.status, answer.json()["code"]) == (400, "invalid_json")
 
 
-def _filled(request: dict[str, Any], ada: Owned) -> dict[str, Any]:
+def _filled(request: dict[str, Any], ada: Ada) -> dict[str, Any]:
     text = json.dumps(request)
     for name in ("collection", "template", "conversation", "session"):
         text = text.replace(f"<{name}>", getattr(ada, name))
@@ -297,7 +296,7 @@ def _holds(outcome: str, answer: Any) -> None:
         assert answer.status == (201 if outcome == "own" else 200), answer.text
 
 
-def _everything(ada: Owned) -> list[dict[str, Any]]:
+def _everything(ada: Ada) -> list[dict[str, Any]]:
     """All rows that belong to Ada, and the versions of her document's object."""
     [row] = rows(ada.user.stack, "SELECT user_id FROM collections WHERE id = %s", ada.collection)
     tables = ("collections", "documents", "chunks", "chunk_embeddings", "chunk_codes", "chunk_terms", "events")

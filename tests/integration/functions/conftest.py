@@ -15,30 +15,18 @@ from tests.support.api import call
 from tests.support.hub import Hub
 from tests.support.knowledge import ADA, KnowledgeBase
 from tests.support.mcp_fakes import healthy, tool
+from tests.support.owned import SECRET, Owned
 from tests.support.studio import Studio
 
-SECRET = "cachalot"
 
-
-@dataclass(frozen=True, slots=True)
-class Owned:
-    """What Ada has."""
-
-    collection: str
-    document: str
-    failed: str
-    template: str
-    session: str
-    conversation: str
-    turn: str
-    approval: str
-    integration: str
+@dataclass(frozen=True, kw_only=True)
+class Ada(Owned):
     held: str
-    """The hash of its tool that waits for review."""
+    """The hash of the integration's tool that waits for review."""
 
 
 @pytest.fixture
-def ada(wired: KnowledgeBase, studio: Studio, hub: Hub) -> Owned:
+def ada(wired: KnowledgeBase, studio: Studio, hub: Hub) -> Ada:
     collection = wired.collection(name=f"{SECRET}s")
     document = wired.add(collection, f"The {SECRET} sings.", name=f"{SECRET}.md", attributes={"kind": SECRET})
     failed = wired.announce(collection)
@@ -57,17 +45,15 @@ def ada(wired: KnowledgeBase, studio: Studio, hub: Hub) -> Owned:
     integration = hub.add(SECRET, url=f"https://{SECRET}.example.com", auth=BearerAuth(SECRET))
     for words in (SECRET, f"{SECRET}!"):
         hub.round(healthy(tool(SECRET, words), server_name=SECRET), url=integration.url)
-    held = hub.tools(integration)[SECRET].schema_hash
-    ids = (
-        collection.id,
-        document,
-        failed,
-        template,
-        session.id,
-        session.conversation_id,
-        turn.id,
-        approval,
-        integration.id,
-        held,
+    return Ada(
+        collection=str(collection.id),
+        document=str(document),
+        failed=str(failed),
+        template=str(template),
+        session=str(session.id),
+        conversation=str(session.conversation_id),
+        turn=str(turn.id),
+        approval=str(approval),
+        integration=str(integration.id),
+        held=hub.tools(integration)[SECRET].schema_hash,
     )
-    return Owned(*map(str, ids))

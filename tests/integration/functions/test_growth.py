@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from spandrel import wiring
-from tests.integration.functions.conftest import Owned
-from tests.integration.functions.test_tenants import CASES
+from tests.integration.functions.conftest import Ada
+from tests.integration.functions.test_tenants import CASES, request_of
 from tests.support.api import call, operations
 from tests.support.knowledge import KnowledgeBase
 from tests.support.rows_read import cost_of, without_table_scans
@@ -19,7 +19,7 @@ SUMS = ("get_usage", "get_health_details", "list_conversations-1", "list_templat
 OUTSIDE = ("get_openapi", "search_integration_registry")
 
 
-def grow(kb: KnowledgeBase, ada: Owned) -> None:
+def grow(kb: KnowledgeBase, ada: Ada) -> None:
     """Ada has many of everything, and there are as many others with one of each."""
 
     def copy(table: str, row_id: str, changes: str, key: str = "id") -> None:
@@ -72,19 +72,17 @@ def grow(kb: KnowledgeBase, ada: Owned) -> None:
     kb.rows(f"UPDATE agent_sessions SET ordinal = {MANY} + 100 WHERE id = %s", ada.session)
 
 
-def request_of(name: str, owned: Owned, number: int) -> tuple[str, dict[str, Any]]:
-    _, path, operation = operations()[name]
-    request = dict(CASES[name][number][0](owned))
-    for part in request.keys() - {"body", "query"}:
-        path = path.replace("{" + part + "}", str(request.pop(part)))
-    if "limit" in {parameter.get("name") for parameter in operation.get("parameters", [])}:
+def page_of(name: str, number: int, ada: Ada) -> tuple[str, dict[str, Any]]:
+    """The request of a case, for three items where it can be said how many."""
+    _, path, request = request_of(name, CASES[name][number][0](ada))
+    if "limit" in {parameter.get("name") for parameter in operations()[name][2].get("parameters", [])}:
         request["query"] = request.get("query", {}) | {"limit": 3}
     return path, request
 
 
 def test_a_look_up_and_a_page_cost_little_however_much_there_is(
     wired: KnowledgeBase,
-    ada: Owned,
+    ada: Ada,
 ) -> None:
     grow(wired, ada)
     database = wiring.database(wiring.APP_ROLE)
@@ -92,7 +90,7 @@ def test_a_look_up_and_a_page_cost_little_however_much_there_is(
     expensive = {}
     for name, (method, _, _) in operations().items():
         for number in range(len(CASES[name]) if method == "GET" and name not in OUTSIDE else 0):
-            path, request = request_of(name, ada, number)
+            path, request = page_of(name, number, ada)
             for _ in range(3):
                 assert call("GET", path, **request).status == 200
             cost = cost_of(wired, lambda path=path, request=request: call("GET", path, **request), database)

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from tests.integration.functions.conftest import SECRET, Owned
+from tests.integration.functions.conftest import Ada
 from tests.support.api import Answer, call, operations
 from tests.support.hub import URL
 from tests.support.knowledge import ADA, BOB, KnowledgeBase
+from tests.support.owned import SECRET
 
 
 def foreign(answer: Answer) -> None:
@@ -87,7 +88,7 @@ def public(answer: Answer) -> None:
 
 REPEATING = ("create_collection", "create_template", "validate_template", "create_integration")
 """They say what Bob said himself."""
-Case = tuple[Callable[[Owned], dict[str, Any]], Callable[[Answer], None]]
+Case = tuple[Callable[[Ada], dict[str, Any]], Callable[[Answer], None]]
 CASES: dict[str, list[Case]] = {
     "create_collection": [(lambda ada: {"body": {"name": f"{SECRET}s"}}, own)],
     "list_collections": [(lambda ada: {}, empty)],
@@ -234,6 +235,13 @@ CASES: dict[str, list[Case]] = {
 }
 
 
+def request_of(name: str, asked: dict[str, Any]) -> tuple[str, str, dict[str, Any]]:
+    """Method, path with what was asked for in its place, and the rest."""
+    method, path, _ = operations()[name]
+    place = {key: value for key, value in asked.items() if f"{{{key}}}" in path}
+    return method, path.format(**place), {key: value for key, value in asked.items() if key not in place}
+
+
 def everything(kb: KnowledgeBase) -> dict[str, Any]:
     """All rows of Ada, and what is in the bucket."""
     tables = [
@@ -261,15 +269,11 @@ def test_every_route_has_a_case() -> None:
         for number, case in enumerate(cases)
     ],
 )
-def test_another_user_neither_sees_nor_changes_anything(
-    wired: KnowledgeBase, ada: Owned, name: str, case: Case
-) -> None:
+def test_another_user_neither_sees_nor_changes_anything(wired: KnowledgeBase, ada: Ada, name: str, case: Case) -> None:
     ask, holds = case
-    method, path, _ = operations()[name]
-    request = ask(ada)
+    method, path, request = request_of(name, ask(ada))
     before = everything(wired)
-    place = {key: request.pop(key) for key in list(request) if f"{{{key}}}" in path}
-    answer = call(method, path.format(**place), user=BOB, **request)
+    answer = call(method, path, user=BOB, **request)
     holds(answer)
     if name not in REPEATING:
         assert SECRET not in answer.text
@@ -277,7 +281,7 @@ def test_another_user_neither_sees_nor_changes_anything(
     assert not [message for message in wired.queue.messages if ada.collection in str(message)]
 
 
-def test_the_owner_is_answered_where_the_other_is_not(wired: KnowledgeBase, ada: Owned) -> None:
+def test_the_owner_is_answered_where_the_other_is_not(wired: KnowledgeBase, ada: Ada) -> None:
     """The cases above would hold for a system that finds nothing at all."""
     answer = call("POST", "/v1/search", body={"query": SECRET, "collections": [ada.collection]})
     assert [hit["document_id"] for hit in answer.json["hits"]] == [ada.document]
@@ -285,7 +289,7 @@ def test_the_owner_is_answered_where_the_other_is_not(wired: KnowledgeBase, ada:
     assert len(call("GET", "/v1/documents").json["items"]) == 2
 
 
-def test_a_cursor_of_another_user_opens_nothing(wired: KnowledgeBase, ada: Owned) -> None:
+def test_a_cursor_of_another_user_opens_nothing(wired: KnowledgeBase, ada: Ada) -> None:
     cursor = call("GET", "/v1/documents", query={"limit": 1}).json["next_cursor"]
     assert cursor is not None
     empty(call("GET", "/v1/documents", query={"cursor": cursor}, user=BOB))

@@ -95,6 +95,7 @@ SELECT collection_id, space_id, document_id, ordinal, user_id, binary_quantize(e
 FROM chunk_embeddings WHERE document_id = %(document_id)s AND space_id = %(space_id)s;
 
 -- name: lock_collection
+-- For what is locked between the collection and the feed.
 SELECT FROM collections WHERE id = %(collection_id)s FOR NO KEY UPDATE;
 
 -- name: publish_document
