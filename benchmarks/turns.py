@@ -120,11 +120,18 @@ def time_of(run: Callable[..., object], *arguments: object) -> float:
     return (time.perf_counter() - begin) * 1000
 
 
+def bare_query(url: str) -> float:
+    """What the way itself costs: the median milliseconds of a statement that does nothing."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        return statistics.median(time_of(connection.execute, "SELECT") for _ in range(200))
+
+
 def compare(directory: str, round_trip: float) -> None:
     url = f"postgresql:///turns?host={quote(directory, safe='/')}"
     database = server.as_role(url, "spandrel_app")
     ours = {"a worker that knows the session": Ours(database), "one that does not": Ours(database, warm=False)}
     admin = url.replace("///", "//postgres@/")
+    print(f"a bare query at {round_trip} ms round trip: {bare_query(admin):.2f} ms", flush=True)
     peers = {"by default": theirs(admin, None)[0], 'durability="exit"': theirs(admin, "exit")[0]}
     times: dict[str, list[float]] = {name: [] for name in (*ours, *peers)}
     for number in range(ROUNDS + 5):
