@@ -29,6 +29,7 @@ from spandrel import wiring
 from spandrel.knowledge.ports import Embedded
 from spandrel.knowledge.search.search import Search
 from spandrel.knowledge.upkeep import GRAPH_FROM_CHUNKS, INVERTED_FROM_CHUNKS
+from spandrel.usage.prices import PriceTable
 from spandrel.vectors import HalfVector
 
 QUERIES = 100
@@ -104,7 +105,7 @@ Ask = Callable[[int, str, HalfVector, str], dict[str, Any]]
 def ours(url: str, dimensions: int) -> Ask:
     """The deployed handler on the application's role, and nothing logged."""
     embedder = CannedEmbedder(dimensions)
-    search = Search(server.as_role(url, "spandrel_app"), lambda: embedder)
+    search = Search(server.as_role(url, "spandrel_app"), lambda: embedder, PriceTable.load)
     wiring.search = lambda: search  # type: ignore[assignment]
     function.milliseconds = lambda *_: None  # type: ignore[assignment]
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from typing import Any
 from urllib.parse import quote
 from uuid import UUID, uuid4
@@ -24,7 +25,7 @@ from benchmarks import server
 from benchmarks.chunking import prose
 from benchmarks.slow_proxy import slow_way
 from spandrel.chat.histories import Histories
-from spandrel.chat.store import Call, TurnStore
+from spandrel.chat.store import TurnStore
 from spandrel.chat.work import NewMessage
 from spandrel.database import Database
 from spandrel.prompts.models import TemplateRef
@@ -35,6 +36,7 @@ from spandrel.sessions.messages import TurnTask
 from spandrel.sessions.turns import Turns
 from spandrel.templates.store import NewTemplate
 from spandrel.templates.templates import Templates
+from spandrel.usage.models import ModelCall
 
 ROUNDS = 30
 QUESTION_CHARACTERS, ANSWER_CHARACTERS = 150, 1200
@@ -88,7 +90,7 @@ class Ours:
         outcome, _ = store.claim()
         assert outcome == "claimed"
         messages = [NewMessage("user", question, 30), NewMessage("assistant", answer, 150)]
-        assert store.complete(messages, [Call("turn", "bench", None, 30, 0, 150, "0")], None)
+        assert store.complete(messages, [ModelCall("turn", "bench", None, 30, 0, 150, Decimal(0))], None)
 
 
 def theirs(url: str, durability: str | None) -> tuple[Callable[[str, str], object], str]:

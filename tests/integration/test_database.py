@@ -20,6 +20,7 @@ from spandrel.knowledge.ingest.ingest import Ingest
 from spandrel.knowledge.search.models import SearchRequest
 from spandrel.knowledge.search.search import Search
 from spandrel.knowledge.store import NewCollection, NewFile
+from spandrel.usage.prices import PriceTable
 from spandrel.vectors import HalfVector, IntArray, SparseVector
 from tests.support.flights import FlightCounter
 from tests.support.knowledge import ADA, KnowledgeBase
@@ -125,7 +126,7 @@ def test_a_search_takes_one_flight(
     kb: KnowledgeBase, counter: FlightCounter, through: Callable[..., Database], mode: Any
 ) -> None:
     kb.add(kb.collection(), "Whales sing.")
-    search = Search(through(), lambda: kb.embedder)
+    search = Search(through(), lambda: kb.embedder, PriceTable.load)
     request = SearchRequest(query="whales", mode=mode, filter={"year": {"ne": 1}})
     answers = []
     assert flights(counter, lambda: answers.append(search.run(ADA, request))) == 1

@@ -17,7 +17,7 @@ from spandrel.integrations.models import Certificate, TlsEvidence
 from spandrel.integrations.records import Changes
 from spandrel.prompts.prepare import User
 from spandrel.usage.budgets import Budgets
-from spandrel.usage.models import Cost, ModelCall
+from spandrel.usage.models import ModelCall
 from spandrel.usage.store import record
 from tests.integration.test_sessions import CALENDAR
 from tests.support.chat_fakes import FakeTools
@@ -96,7 +96,7 @@ def turns(studio: Studio) -> None:
 
 def spend(kb: KnowledgeBase, cost: str) -> None:
     with kb.system.transaction() as tx:
-        record(tx, ADA, ModelCall("turn", "fake-model", 1, 0, 1, Cost(Decimal(cost), "v")))
+        record(tx, ADA, ModelCall("turn", "fake-model", "v", 1, 0, 1, Decimal(cost)))
 
 
 def approvals(studio: Studio) -> None:

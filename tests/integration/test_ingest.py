@@ -292,7 +292,7 @@ def test_a_shorter_version_leaves_nothing_of_the_longer_one(kb: KnowledgeBase, c
 def test_a_reader_never_sees_a_mix_of_two_versions(kb: KnowledgeBase, collection: Collection) -> None:
     document = kb.add(collection, pages(6, "alpha"))
     done, mixes, looks = threading.Event(), [], 0
-    search = Search(kb.connect("spandrel_app"), lambda: kb.embedder)
+    search = Search(kb.connect("spandrel_app"), lambda: kb.embedder, PriceTable.load)
     request = SearchRequest(query="text number", mode="text", top_k=50)
 
     def read() -> None:

@@ -26,7 +26,7 @@ from spandrel.integrations.models import BearerAuth, Probe, Reason, Target
 from spandrel.integrations.records import Changes
 from spandrel.usage import store as ledger
 from spandrel.usage.budgets import Budgets
-from spandrel.usage.models import Cost, ModelCall, Period
+from spandrel.usage.models import ModelCall, Period
 from tests.support.feed import FakeNews
 from tests.support.gateway import SENT, FakeGateway
 from tests.support.hub import READ, URL, WRITE, Hub
@@ -169,9 +169,9 @@ class Operator:
             self.hub.review.review(user, integration, held.name, decision, held.schema_hash)
 
     def spend(self) -> None:
-        cost = Cost(Decimal(self.source.choice(("0", "0.5", "1.25", "3"))), "v")
+        cost = Decimal(self.source.choice(("0", "0.5", "1.25", "3")))
         with self.kb.app.transaction(user := self.user()) as tx:
-            ledger.record(tx, user, ModelCall("turn", "m", 1, 0, 1, cost, self.source.choice(SESSIONS), None))
+            ledger.record(tx, user, ModelCall("turn", "m", "v", 1, 0, 1, cost), self.source.choice(SESSIONS))
 
     def budget(self) -> None:
         session = self.source.choice(SESSIONS)

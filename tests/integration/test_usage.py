@@ -17,7 +17,7 @@ from spandrel.database import Database
 from spandrel.errors import BudgetExceededError, InvalidRequestError, NotFoundError
 from spandrel.usage import store
 from spandrel.usage.budgets import Budgets
-from spandrel.usage.models import Budget, Cost, ModelCall, Period
+from spandrel.usage.models import Budget, ModelCall, Period
 from spandrel.usage.report import Reports
 from tests.support.flights import FlightCounter
 from tests.support.knowledge import ADA, BOB, KnowledgeBase
@@ -42,9 +42,9 @@ class Usage:
         model: str = "m",
         price_version: str | None = "2026-11",
     ) -> None:
-        call = ModelCall("turn", model, 100, 40, 20, Cost(Decimal(cost), price_version), session, turn)
+        call = ModelCall("turn", model, price_version, 100, 40, 20, Decimal(cost))
         with self.kb.system.transaction() as tx:
-            store.record(tx, user, call)
+            store.record(tx, user, call, session, turn)
 
     def limit(
         self,
@@ -237,9 +237,9 @@ def test_calls_at_once_are_all_summed_and_a_limit_is_told_once(usage: Usage) -> 
     roles = [usage.kb.connect("spandrel_system") for _ in range(4)]
 
     def spend(number: int) -> None:
-        call = ModelCall("turn", "m", 1, 0, 1, Cost(Decimal("0.5"), "2026-11"), uuid4())
+        call = ModelCall("turn", "m", "2026-11", 1, 0, 1, Decimal("0.5"))
         with roles[number % 4].transaction() as tx:
-            store.record(tx, ADA, call)
+            store.record(tx, ADA, call, uuid4())
 
     with ThreadPoolExecutor(4) as pool:
         for lane in range(4):
@@ -273,18 +273,18 @@ def test_a_call_that_is_charged_while_a_budget_is_set_tells_of_its_limit(usage: 
 def test_recording_and_checking_take_one_flight_each(usage: Usage, cluster: Cluster, database_name: str) -> None:
     with FlightCounter(cluster.socket_directory) as counter:
         database = Database(settings_for(cluster.url(database_name, host=counter.directory)), "spandrel_system")
-        call = ModelCall("turn", "m", 1, 0, 1, Cost(Decimal(1), "v"), uuid4())
+        call = ModelCall("turn", "m", "v", 1, 0, 1, Decimal(1))
 
         def record() -> None:
             with database.transaction() as tx:
-                store.record(tx, ADA, call)
+                store.record(tx, ADA, call, uuid4())
 
         record()
         before = counter.flights
         record()
         assert counter.flights == before + 1
         with database.transaction() as tx:
-            store.require_budget(tx, ADA, call.session_id)  # and one more for the commit that follows
+            store.require_budget(tx, ADA, uuid4())  # and one more for the commit that follows
         assert counter.flights == before + 3
         database.close()
 
@@ -391,7 +391,7 @@ def test_another_user_s_costs_budgets_and_reports_are_their_own(usage: Usage, st
 
 
 def test_the_application_cannot_write_into_another_s_ledger(usage: Usage) -> None:
-    call = ModelCall("turn", "m", 1, 0, 1, Cost(Decimal(1), "v"))
+    call = ModelCall("turn", "m", "v", 1, 0, 1, Decimal(1))
     with pytest.raises(psycopg.errors.InsufficientPrivilege), usage.kb.app.transaction(BOB) as tx:
         store.record(tx, ADA, call)
 

@@ -13,6 +13,7 @@ from spandrel.knowledge.ingest.ingest import Ingest
 from spandrel.knowledge.ports import Embedded
 from spandrel.knowledge.search.search import Search
 from spandrel.schema import ensure_embedding_space
+from spandrel.usage.prices import PriceTable
 from spandrel.vectors import HalfVector
 from tests.quality.labelled import load
 from tests.quality.ndcg import mean, ndcg
@@ -43,7 +44,7 @@ def quality(cluster: Cluster) -> Iterator[dict[str, float]]:
         ensure_embedding_space(kb.url, LOCAL_MODEL, LOCAL_MODEL_DIMENSIONS)
         embedder = LocalEmbedder()
         kb.ingest = Ingest(kb.system, kb.objects, embedder, kb.queue)
-        kb.search = Search(kb.app, lambda: embedder)
+        kb.search = Search(kb.app, lambda: embedder, PriceTable.load)
         collection = kb.collection()
         ids = {kb.add(collection, text, name=f"{key}.txt"): key for key, text in passages.items()}
 

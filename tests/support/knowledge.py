@@ -26,6 +26,7 @@ from spandrel.knowledge.search.search import Search
 from spandrel.knowledge.store import NewCollection, NewFile
 from spandrel.knowledge.stuck import FreeStuck
 from spandrel.knowledge.upkeep import Upkeep
+from spandrel.usage.prices import PriceTable
 from spandrel.vectors import HalfVector
 from tests.support.fakes import FakeEmbedder, FakeObjectStore, FakeQueue, bag_of_words
 from tests.support.postgres import settings_for
@@ -62,7 +63,7 @@ class KnowledgeBase:
         self.purge = Purge(self.system, self.objects)
         self.upkeep = Upkeep(self.system, self.objects)
         self.stuck = FreeStuck(self.system, self.objects, self.queue)
-        self.search = Search(self.app, lambda: self.embedder)
+        self.search = Search(self.app, lambda: self.embedder, PriceTable.load)
         self.clock = Clock()
         self._superuser: psycopg.Connection[dict[str, Any]] | None = None
 

@@ -9,7 +9,7 @@ import pytest
 
 from spandrel.integrations.models import BearerAuth
 from spandrel.usage.budgets import Budgets
-from spandrel.usage.models import Cost, ModelCall
+from spandrel.usage.models import ModelCall
 from spandrel.usage.store import record
 from tests.support.api import call
 from tests.support.hub import Hub
@@ -40,7 +40,7 @@ def ada(wired: KnowledgeBase, studio: Studio, hub: Hub) -> Ada:
     for of_session in (None, session.id):
         budgets.put(ADA, "total", of_session, Decimal(1), Decimal(9))
     with wired.system.transaction() as tx:
-        record(tx, ADA, ModelCall("turn", SECRET, 1, 0, 1, Cost(Decimal(5), "v"), session.id))
+        record(tx, ADA, ModelCall("turn", SECRET, "v", 1, 0, 1, Decimal(5)), session.id)
     approval = studio.pending_approval(session.id, turn.id, {"what": SECRET})
     integration = hub.add(SECRET, url=f"https://{SECRET}.example.com", auth=BearerAuth(SECRET))
     for words in (SECRET, f"{SECRET}!"):

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from spandrel.usage.models import Cost, ModelCall
+from spandrel.usage.models import ModelCall
 from spandrel.usage.store import record
 from tests.support.api import call, validate
 from tests.support.knowledge import ADA, KnowledgeBase
@@ -27,7 +27,7 @@ def spent(wired: KnowledgeBase) -> None:
 
 def spend(kb: KnowledgeBase, cost: str, model: str, session: UUID | None = None, price: str | None = "v") -> None:
     with kb.system.transaction() as tx:
-        record(tx, ADA, ModelCall("turn", model, 100, 40, 20, Cost(Decimal(cost), price), session))
+        record(tx, ADA, ModelCall("turn", model, price, 100, 40, 20, Decimal(cost)), session)
 
 
 def usage(**query: Any) -> dict[str, Any]:

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from spandrel.chat.models import ChatRequest, Completion, TextDelta
 from spandrel.chat.ports import ChatModel
 from spandrel.chat.progress import Progress
-from spandrel.chat.store import Call
 from spandrel.errors import ModelAnswerInvalidError, ModelError, ModelUnavailableError
 from spandrel.observability import count, logger
+from spandrel.usage.models import ModelCall, Purpose
 from spandrel.usage.prices import PriceTable
 
 ATTEMPTS = 3
@@ -41,9 +41,9 @@ class Asker:
     model: ChatModel
     prices: PriceTable
     invocation: Invocation
-    calls: list[Call]
+    calls: list[ModelCall]
 
-    def ask(self, request: ChatRequest, progress: Progress | None, purpose: str = "turn") -> Completion:
+    def ask(self, request: ChatRequest, progress: Progress | None, purpose: Purpose = "turn") -> Completion:
         """Raises `ModelError` after three attempts, or as soon as another is not worth it."""
         before = progress.text if progress else ""
         for attempt in range(1, ATTEMPTS + 1):
@@ -61,7 +61,7 @@ class Asker:
                 if progress:
                     progress.restart(before)
                 self.invocation.sleep(wait)
-        self._note(completion, purpose)
+        self.calls.append(self.prices.call(purpose, completion.model, completion.usage))
         return completion
 
     def _stream(self, request: ChatRequest, progress: Progress | None) -> Completion:
@@ -74,17 +74,3 @@ class Asker:
                 if isinstance(event, TextDelta) and progress:
                     progress.piece(event.text)
         raise ModelAnswerInvalidError
-
-    def _note(self, completion: Completion, purpose: str) -> None:
-        usage, price = completion.usage, self.prices.cost(completion.model, completion.usage)
-        self.calls.append(
-            Call(
-                purpose=purpose,
-                model=completion.model,
-                price_version=price.price_version,
-                input_tokens=usage.input_tokens,
-                cached_tokens=usage.cached_tokens,
-                output_tokens=usage.output_tokens,
-                cost=str(price.amount),
-            )
-        )

@@ -14,25 +14,13 @@ from spandrel.database import Database
 from spandrel.driver import psycopg
 from spandrel.sessions.messages import TurnTask
 from spandrel.sql import Queries
+from spandrel.usage.models import ModelCall
 
 queries = Queries.beside(__file__)
 WAIT_SECONDS = 86_400
 """How long a tool call waits for a person's word."""
 _TURN_LOST = "SP004"  # raised by complete_turn()
 _CLAIM = msgspec.json.Decoder(Claim)
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One model call, as the ledger takes it. `cost` in US dollars."""
-
-    purpose: str
-    model: str
-    price_version: str | None
-    input_tokens: int
-    cached_tokens: int
-    output_tokens: int
-    cost: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +81,7 @@ class TurnStore:
         rows = self._run(queries.save_said, parameters)
         return Saved(**rows[0]) if rows else None
 
-    def park(self, said: list[NewMessage], partial: str, calls: list[Call], asks: list[Ask]) -> bool:
+    def park(self, said: list[NewMessage], partial: str, calls: list[ModelCall], asks: list[Ask]) -> bool:
         """Puts the turn aside until its user has decided on `asks`. False: it is no longer this worker's."""
         parameters = {
             "said": _messages(said),
@@ -104,7 +92,7 @@ class TurnStore:
         }
         return bool(self._run(queries.park_turn, parameters)[0]["parked"])
 
-    def complete(self, messages: list[NewMessage], calls: list[Call], summary: NewSummary | None) -> bool:
+    def complete(self, messages: list[NewMessage], calls: list[ModelCall], summary: NewSummary | None) -> bool:
         """False: the turn is no longer this worker's, and nothing was written."""
         parameters = {
             "messages": _messages(messages),
@@ -119,7 +107,9 @@ class TurnStore:
             return False
         return True
 
-    def end(self, status: str, code: str | None, message: str | None, partial: str | None, calls: list[Call]) -> bool:
+    def end(
+        self, status: str, code: str | None, message: str | None, partial: str | None, calls: list[ModelCall]
+    ) -> bool:
         """Failed or cancelled. False as above."""
         parameters = {
             "status": status,

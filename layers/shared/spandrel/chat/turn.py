@@ -20,7 +20,7 @@ from spandrel.chat.histories import Histories
 from spandrel.chat.models import ChatMessage, ChatRequest, ToolCall
 from spandrel.chat.ports import ChatModel, DeltaSink, ToolCaller
 from spandrel.chat.progress import Progress, TurnCancelledError, TurnLostError
-from spandrel.chat.store import Ask, Call, NewSummary, TurnStore
+from spandrel.chat.store import Ask, NewSummary, TurnStore
 from spandrel.chat.tools import Toolbox
 from spandrel.chat.work import NewMessage, Work
 from spandrel.database import Database
@@ -33,6 +33,7 @@ from spandrel.prompts.capabilities import callable_tools
 from spandrel.prompts.models import Passage
 from spandrel.prompts.prepare import passages
 from spandrel.sessions.messages import TurnTask
+from spandrel.usage.models import ModelCall
 from spandrel.usage.prices import PriceTable
 
 MAX_STEPS = 8
@@ -72,7 +73,7 @@ class RunTurn:
         outcome, work = store.claim()
         if work is None:
             return TurnOutcome(outcome)
-        calls: list[Call] = []
+        calls: list[ModelCall] = []
         progress = Progress(store, work.attempt, self.sink)
         progress.audience(work.connections)
         worker = _Worker(self, task, work, Asker(self.model, self.prices, invocation, calls), progress)
@@ -95,7 +96,7 @@ class RunTurn:
             logger.exception("turn failed", extra={"turn_id": str(task.turn_id)})
             return self._fail(store, SpandrelError(), progress, calls)
 
-    def _fail(self, store: TurnStore, error: SpandrelError, progress: Progress, calls: list[Call]) -> TurnOutcome:
+    def _fail(self, store: TurnStore, error: SpandrelError, progress: Progress, calls: list[ModelCall]) -> TurnOutcome:
         logger.warning("turn failed", extra={"turn_id": str(store.task.turn_id), "code": error.code})
         return _ended(store.end("failed", error.code, error.detail, progress.text, calls), TurnOutcome.FAILED)
 
@@ -198,7 +199,8 @@ class _Worker:
             mode=knowledge.mode,  # type: ignore[arg-type]
             score_threshold=knowledge.score_threshold,
         )
-        return passages(self.run.search().run(self.task.user_id, request).hits)
+        found = self.run.search().run(self.task.user_id, request, charge=self.asker.calls.append)
+        return passages(found.hits)
 
     def _summarise(self, fitted: window.Window) -> NewSummary | None:
         """None: it could not be had. The turn goes on without; nothing is lost, the history stays where it is."""

@@ -31,16 +31,15 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class ModelCall:
-    """One line of the ledger, before it is written."""
+    """One line of the ledger, before it is written. `input_tokens`: cached ones included; `cost`: see `Cost`."""
 
     purpose: Purpose
     model: str
+    price_version: str | None
     input_tokens: int
     cached_tokens: int
     output_tokens: int
-    cost: Cost
-    session_id: UUID | None = None
-    turn_id: UUID | None = None
+    cost: Decimal
 
 
 @dataclass(frozen=True, slots=True)

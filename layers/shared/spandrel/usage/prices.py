@@ -12,7 +12,7 @@ import msgspec
 
 from spandrel.chat.models import TokenUsage
 from spandrel.settings import SettingsError
-from spandrel.usage.models import Cost
+from spandrel.usage.models import Cost, ModelCall, Purpose
 
 _MILLION = Decimal(1_000_000)
 _FREE = Decimal(0)
@@ -99,3 +99,16 @@ class PriceTable:
         if price is None:
             return Cost(_FREE, None)
         return Cost(price.of(usage).quantize(_LEDGER_DIGITS, ROUND_HALF_UP), self.version)
+
+    def call(self, purpose: Purpose, model: str, usage: TokenUsage) -> ModelCall:
+        """A model call that used so much, as the ledger takes it."""
+        cost = self.cost(model, usage)
+        return ModelCall(
+            purpose=purpose,
+            model=model,
+            price_version=cost.price_version,
+            input_tokens=usage.input_tokens,
+            cached_tokens=usage.cached_tokens,
+            output_tokens=usage.output_tokens,
+            cost=cost.amount,
+        )

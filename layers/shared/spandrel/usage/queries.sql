@@ -2,6 +2,12 @@
 SELECT record_usage(%(user_id)s, %(session_id)s, %(turn_id)s, %(purpose)s, %(model)s, %(price_version)s,
                     %(input_tokens)s, %(cached_tokens)s, %(output_tokens)s, %(cost)s);
 
+-- name: record_usage_at_ease
+-- Not worth waiting for the disk: what a crash of the server may lose are the last half second's fractions of a cent.
+SELECT record_usage(%(user_id)s, %(session_id)s, %(turn_id)s, %(purpose)s, %(model)s, %(price_version)s,
+                    %(input_tokens)s, %(cached_tokens)s, %(output_tokens)s, %(cost)s)
+FROM set_config('synchronous_commit', 'off', true);
+
 -- name: exhausted_budgets
 SELECT id, period, session_id, stop_at, spent FROM exhausted_budgets(%(user_id)s, %(session_id)s)
 ORDER BY session_id NULLS LAST, id;

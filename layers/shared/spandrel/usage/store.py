@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from decimal import Decimal
-from typing import Any
 from uuid import UUID
 
 from spandrel.database import Transaction
@@ -13,21 +13,21 @@ from spandrel.usage.models import Budget, ExhaustedBudget, ModelCall, Period
 queries = Queries.beside(__file__)
 
 
-def record(tx: Transaction, user_id: str, call: ModelCall) -> None:
-    """Writes the ledger line, and the events of limits that it reaches. To be queued before the caller's own events."""
-    parameters: dict[str, Any] = {
-        "user_id": user_id,
-        "session_id": call.session_id,
-        "turn_id": call.turn_id,
-        "purpose": call.purpose,
-        "model": call.model,
-        "price_version": call.cost.price_version,
-        "input_tokens": call.input_tokens,
-        "cached_tokens": call.cached_tokens,
-        "output_tokens": call.output_tokens,
-        "cost": call.cost.amount,
-    }
-    tx.execute(queries.record_usage, parameters)
+def record(
+    tx: Transaction,
+    user_id: str,
+    call: ModelCall,
+    session_id: UUID | None = None,
+    turn_id: UUID | None = None,
+    *,
+    durable: bool = True,
+) -> None:
+    """Writes the ledger line, and the events of limits that it reaches. To be queued before the caller's own events.
+
+    `durable` False: the transaction does not wait for the disk, and holds the user's sums as briefly as can be.
+    """
+    parameters = asdict(call) | {"user_id": user_id, "session_id": session_id, "turn_id": turn_id}
+    tx.execute(queries.record_usage if durable else queries.record_usage_at_ease, parameters)
 
 
 def require_budget(tx: Transaction, user_id: str, session_id: UUID | None = None) -> None:

@@ -58,7 +58,7 @@ SYSTEM_ROLE = "spandrel_system"
 def search() -> Search:
     from spandrel.knowledge.search.search import Search
 
-    return Search(database(APP_ROLE), embedder)
+    return Search(database(APP_ROLE), embedder, prices)
 
 
 def _session_search() -> Search:

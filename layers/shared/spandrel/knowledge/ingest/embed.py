@@ -102,10 +102,7 @@ class Embedding:
         return [self.known[chunk.content_hash] for chunk in self.chunks], self._call(tokens)
 
     def _call(self, tokens: int) -> ModelCall | None:
-        if not tokens:
-            return None
-        cost = self.prices.cost(self.claim.model, TokenUsage(tokens, 0, 0))
-        return ModelCall("embedding", self.claim.model, tokens, 0, 0, cost)
+        return self.prices.call("embedding", self.claim.model, TokenUsage(tokens, 0, 0)) if tokens else None
 
 
 def _known_vectors(database: Database, claim: Claim, chunks: Sequence[Chunk]) -> dict[bytes, HalfVector]:

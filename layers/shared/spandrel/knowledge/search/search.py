@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -18,6 +18,10 @@ from spandrel.knowledge.terms import query_terms
 from spandrel.sql import Queries
 from spandrel.vectors import HalfVector, IntArray
 
+if TYPE_CHECKING:
+    from spandrel.usage.models import ModelCall
+    from spandrel.usage.prices import PriceTable
+
 queries = Queries.beside(__file__)
 EMBEDDED_BYTES = 8191
 """Of a query, for its vector: models take 8,192 tokens, and a token is a byte at least."""
@@ -25,7 +29,7 @@ EMBEDDED_BYTES = 8191
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """`embedder` is a callable: text search must not pay for making one.
+    """`embedder` and `prices` are callables: text search must not pay for making them.
 
     `outlasting`: collections that are gone are left out and not told of, for a session, which names those that it began
     with for as long as it lives.
@@ -33,13 +37,23 @@ class Search:
 
     database: Database
     embedder: Callable[[], Embedder]
+    prices: Callable[[], PriceTable]
     outlasting: bool = False
 
-    def run(self, user_id: str, request: SearchRequest) -> SearchAnswer:
-        """Raises `NotFoundError` naming unknown collections, and what the embedder and the database raise."""
+    def run(
+        self, user_id: str, request: SearchRequest, *, charge: Callable[[ModelCall], object] | None = None
+    ) -> SearchAnswer:
+        """Raises `NotFoundError` naming unknown collections, and what the embedder and the database raise.
+
+        `charge`: takes what the query's vector cost, where it is part of what is charged as a whole. Otherwise it goes
+        into the ledger with the search.
+        """
         begin = time.perf_counter()
         predicate, variables = compile_filter(request.filter)
-        vector, model = self._embed(request)
+        vector, model, call = self._embed(request)
+        if call is not None and charge is not None:
+            charge(call)
+            call = None
         embedded = time.perf_counter()
         parameters: dict[str, Any] = {
             "user_id": user_id,
@@ -58,16 +72,35 @@ class Search:
             found = query_terms(request.query)
             languages = "{" + ",".join(found.languages) + "}"
             parameters |= {"terms": IntArray.from_items(found.terms), "languages": languages}
-        rows = self.database.run(queries.search_chunks, parameters)
+        rows = self._ask(user_id, parameters, call)
         self._check(request, rows[0], vector, model)
         return _answer(request, rows, (embedded - begin) * 1000, begin)
 
-    def _embed(self, request: SearchRequest) -> tuple[HalfVector | None, str | None]:
+    def _embed(self, request: SearchRequest) -> tuple[HalfVector | None, str | None, ModelCall | None]:
         if request.mode == "text":
-            return None, None
+            return None, None, None
         embedder = self.embedder()
         start = request.query.encode()[:EMBEDDED_BYTES].decode(errors="ignore")
-        return embedder.embed([start]).vectors[0], embedder.model
+        embedded = embedder.embed([start])
+        return embedded.vectors[0], embedder.model, self._call(embedder.model, embedded.tokens)
+
+    def _call(self, model: str, tokens: int) -> ModelCall | None:
+        if not tokens:
+            return None
+        from spandrel.chat.models import TokenUsage
+
+        return self.prices().call("embedding", model, TokenUsage(tokens, 0, 0))
+
+    def _ask(self, user_id: str, parameters: dict[str, Any], call: ModelCall | None) -> list[dict[str, Any]]:
+        """One flight, with the ledger's line or without."""
+        if call is None:
+            return self.database.run(queries.search_chunks, parameters)
+        from spandrel.usage.store import record
+
+        with self.database.transaction(user_id, block=False) as tx:
+            found = tx.execute(queries.search_chunks, parameters)
+            record(tx, user_id, call, durable=False)
+        return found.fetchall()
 
     def _check(self, request: SearchRequest, row: dict[str, Any], vector: HalfVector | None, model: str | None) -> None:
         if request.collections is not None and not self.outlasting:
