@@ -39,6 +39,12 @@ def test_an_error_s_docstring_is_a_message_for_people(error: type[SpandrelError]
     assert error.status >= 400
 
 
+@pytest.mark.parametrize("indentation", ["", "    "], ids=["from Python 3.13", "before"])
+def test_a_docstring_of_several_lines_is_a_message_of_one(indentation: str) -> None:
+    docstring = f"The whale\n{indentation}sings.\n\n{indentation}Raised by whales."
+    assert type("WhaleError", (SpandrelError,), {"__doc__": docstring}).title() == "The whale sings."
+
+
 def test_a_problem_is_rfc_9457() -> None:
     assert problem(NotFoundError("No whale.", collections=["a"]), instance="urn:x") == {
         "type": "urn:spandrel:problem:not_found",

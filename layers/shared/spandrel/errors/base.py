@@ -18,4 +18,5 @@ class SpandrelError(Exception):
 
     @classmethod
     def title(cls) -> str:
-        return (cls.__doc__ or cls.__name__).strip().split("\n\n")[0].replace("\n    ", " ")
+        """The docstring's first paragraph on one line. Python keeps its indentation until 3.12, and drops it since."""
+        return " ".join((cls.__doc__ or cls.__name__).strip().split("\n\n")[0].split())
