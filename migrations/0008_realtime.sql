@@ -204,7 +204,9 @@ CREATE FUNCTION claim_connections(p_user_ids text[], p_owner uuid, p_lease_secon
 DECLARE
     v_ids text[];  -- what subscribes from here on is told of anew, and would be locked out of order
 BEGIN
-    PERFORM set_config('synchronous_commit', 'off', true);  -- a cursor lost with the server only means sending again
+    -- What is sent must outlast a crash of the server, or its number would be given to another event, which clients would leave
+    -- out. Some events are committed without waiting for the disk; who waits here has them written too.
+    PERFORM set_config('synchronous_commit', 'on', true);
     v_ids := ARRAY(SELECT c.id FROM connections c WHERE c.user_id = ANY (p_user_ids) AND c.delivered_seq IS NOT NULL
                    ORDER BY c.id FOR NO KEY UPDATE);
     RETURN QUERY
@@ -236,7 +238,7 @@ CREATE FUNCTION settle_connections(
 DECLARE
     v_ids text[] := ARRAY(SELECT r ->> 'id' FROM jsonb_array_elements(p_results) r);
 BEGIN
-    PERFORM set_config('synchronous_commit', 'off', true);
+    PERFORM set_config('synchronous_commit', 'off', true);  -- a cursor lost with the server only means sending again
     PERFORM FROM connections c WHERE c.id = ANY (v_ids || p_gone) ORDER BY c.id FOR NO KEY UPDATE;
     IF p_gone <> '{}' THEN
         PERFORM forget_connections(p_gone);
@@ -256,6 +258,9 @@ BEGIN
               FROM connections f JOIN event_counters e USING (user_id) WHERE f.id = ANY (v_ids)) n
         WHERE c.id = n.id AND c.lease_owner = p_owner
         RETURNING c.id, c.user_id, c.delivered_seq, c.live, c.failures, n.seq, n.held, n.behind;
+    IF EXISTS (SELECT FROM connections c WHERE c.id = ANY (v_ids) AND c.lease_owner = p_owner) THEN
+        PERFORM set_config('synchronous_commit', 'on', true);  -- there is more to send: as in claim_connections
+    END IF;
 END
 $$;
 

@@ -179,6 +179,37 @@ def test_news_that_comes_while_it_sends_is_sent_before_it_lets_go(feed: Feed, ga
     assert [told for told in gateway.told("a") if "live" not in told] == seqs(1, 6)
 
 
+def test_what_is_sent_outlasts_a_crash_of_the_server(feed: Feed, gateway: FakeGateway, pump: Pump) -> None:
+    """Events that were committed without waiting for the disk, some of them while others were sent."""
+    ends: list[int] = []  # where each event's transaction ends in the log
+    flushed: list[int] = []  # how much of it was on the disk when each frame was sent
+    with psycopg.connect(feed.url, autocommit=True) as log:
+
+        def place(of: str) -> int:
+            [found] = log.execute(f"SELECT (pg_current_wal_{of}_lsn() - '0/0')::bigint").fetchone() or [0]
+            return int(found)
+
+        def append() -> None:
+            feed.append()
+            ends.append(place("insert"))
+
+        def answers(connection_id: str) -> Posted:
+            flushed.append(place("flush"))
+            if len(ends) < 5:
+                append()
+            return SENT
+
+        append()
+        feed.open("a", after=0)
+        gateway.answers = answers
+        run(pump)
+    sent = [
+        (frame, place) for frame, place in zip(gateway.frames["a"], flushed, strict=True) if frame["type"] == "event"
+    ]
+    assert len(sent) == 5
+    assert all(place >= ends[frame["event"]["seq"] - 1] for frame, place in sent)
+
+
 def test_a_held_connection_is_left_to_its_holder_who_finds_the_news(
     feed: Feed, gateway: FakeGateway, pump: Pump, database_url: str
 ) -> None:

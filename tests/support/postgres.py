@@ -30,6 +30,7 @@ fsync = off
 synchronous_commit = off
 full_page_writes = off
 autovacuum = off
+wal_writer_delay = 10s
 shared_buffers = 128MB
 max_connections = 60
 wal_level = minimal
