@@ -116,3 +116,52 @@ def test_a_scheduled_run_that_failed_is_not_repeated() -> None:
     scheduled = {name for name, event in EVENTS if event["Type"] == "ScheduleV2"}
     assert scheduled
     assert all(FUNCTIONS[name]["EventInvokeConfig"]["MaximumRetryAttempts"] == 0 for name in scheduled)
+
+
+def statements(policy: str) -> list[dict[str, Any]]:
+    """The statements of a managed policy, conditional ones with their condition under "if"."""
+    found = []
+    for each in RESOURCES[policy]["Properties"]["PolicyDocument"]["Statement"]:
+        condition, statement, _ = each.get("Fn::If", (None, each, None))
+        found.append(statement | {"if": condition})
+    return found
+
+
+@pytest.mark.parametrize(
+    ("policy", "secret", "key"),
+    [
+        ("ReadModelSecret", "OpenAiSecretArn", "OpenAiSecretKmsKeyArn"),
+        ("ReadAdminSecret", "DatabaseAdminSecretArn", "DatabaseAdminSecretKmsKeyArn"),
+    ],
+)
+def test_a_secret_under_a_key_of_ones_own_can_be_read(policy: str, secret: str, key: str) -> None:
+    """Reading one needs kms:Decrypt as well, unless its key is AWS's own; it is given for that secret and no other use.
+
+    https://docs.aws.amazon.com/secretsmanager/latest/userguide/security-encryption.html#security-encryption-authz
+    """
+    [decrypt] = [each for each in statements(policy) if each["Action"] == "kms:Decrypt"]
+    assert decrypt["Resource"] == {"Ref": key}
+    assert decrypt["Condition"] == {
+        "StringEquals": {
+            "kms:ViaService": {"Fn::Sub": "secretsmanager.${AWS::Region}.${AWS::URLSuffix}"},
+            "kms:EncryptionContext:SecretARN": {"Ref": secret},
+        }
+    }
+    condition = DOCUMENT["Conditions"][decrypt["if"]]
+    assert {"Fn::Not": [{"Fn::Equals": [{"Ref": key}, ""]}]} in condition["Fn::And"]
+    pattern = DOCUMENT["Parameters"][key]["AllowedPattern"]
+    arn = "arn:aws:kms:eu-central-1:111122223333:"
+    assert re.fullmatch(pattern, "")
+    assert re.fullmatch(pattern, f"{arn}key/1234abcd-12ab-34cd-56ef-1234567890ab")
+    assert re.fullmatch(pattern, f"{arn}key/mrk-1234abcd12ab34cd56ef1234567890ab")
+    assert not re.fullmatch(pattern, f"{arn}alias/mine")  # a policy that names an alias allows nothing
+
+
+@pytest.mark.parametrize("name", ["OpenAiSecretArn", "DatabaseAdminSecretArn"])
+def test_a_secret_is_named_by_its_whole_arn(name: str) -> None:
+    """A policy is held against the ARN with the six characters that Secrets Manager adds to a secret's name."""
+    pattern, arn = DOCUMENT["Parameters"][name]["AllowedPattern"], "arn:aws:secretsmanager:eu-central-1:111122223333"
+    assert all(
+        re.fullmatch(pattern, value) for value in ("", f"{arn}:secret:team/key-a1B2c3", f"{arn}:secret:rds!db-1-a1B2c3")
+    )
+    assert not any(re.fullmatch(pattern, value) for value in ("team/key", f"{arn}:secret:team/key"))
