@@ -165,3 +165,18 @@ def test_a_secret_is_named_by_its_whole_arn(name: str) -> None:
         re.fullmatch(pattern, value) for value in ("", f"{arn}:secret:team/key-a1B2c3", f"{arn}:secret:rds!db-1-a1B2c3")
     )
     assert not any(re.fullmatch(pattern, value) for value in ("team/key", f"{arn}:secret:team/key"))
+
+
+def test_an_existing_proxy_is_told_of_and_migrations_go_past_it() -> None:
+    """Statements prepared on a proxied connection, and the lock of the migrations, tie it to one client.
+
+    https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-proxy-pinning.html
+    """
+    shared = DOCUMENT["Globals"]["Function"]["Environment"]["Variables"]
+    assert shared["SPANDREL_DATABASE_PROXY"] == {"Ref": "DatabaseProxy"}
+    own = FUNCTIONS["MigrateFunction"]["Environment"]["Variables"]
+    instance, given = {"Ref": "DatabaseInstanceHost"}, {"Ref": "DatabaseHost"}
+    assert own["SPANDREL_DATABASE_PROXY"] == "false"
+    assert own["SPANDREL_DATABASE_HOST"]["Fn::If"][2] == {"Fn::If": ["HasInstanceHost", instance, given]}
+    [demanded] = DOCUMENT["Rules"]["ExistingProxy"]["Assertions"]
+    assert demanded["Assert"] == {"Fn::Not": [{"Fn::Equals": [instance, ""]}]}

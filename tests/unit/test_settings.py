@@ -32,6 +32,23 @@ def test_a_host_means_iam_authentication_at_rds() -> None:
 
 
 @pytest.mark.parametrize(
+    ("host", "told", "proxy"),
+    [
+        ("spandrel.abc123.eu-central-1.rds.amazonaws.com", "false", False),
+        ("spandrel.abc123.eu-central-1.rds.amazonaws.com", "true", True),
+        ("shared.proxy-abc123.eu-central-1.rds.amazonaws.com", "false", True),
+        ("Shared.Proxy-abc123.eu-central-1.rds.amazonaws.com", "", True),
+        ("team.endpoint.proxy-abc123.cn-north-1.rds.amazonaws.com.cn", "false", True),
+        ("my.proxy-db.abc123.eu-central-1.rds.amazonaws.com", "false", False),
+        ("pooler.example.com", "true", True),
+    ],
+)
+def test_a_proxy_of_rds_is_known_by_its_host(host: str, told: str, proxy: bool) -> None:
+    env = {"SPANDREL_DATABASE_HOST": host, "SPANDREL_DATABASE_PROXY": told}
+    assert load(env).database.proxy is proxy
+
+
+@pytest.mark.parametrize(
     "name",
     [
         "SPANDREL_DATABASE_PORT",

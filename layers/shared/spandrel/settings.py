@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 
 import msgspec
+
+# An instance's host has its account's mark where a proxy's has "proxy-" before it.
+_RDS_PROXY = re.compile(r".+\.proxy-[a-z0-9]+\.[a-z0-9-]+\.rds\.amazonaws\.com(\.cn)?", re.IGNORECASE)
 
 
 class SettingsError(Exception):
@@ -14,7 +18,7 @@ class SettingsError(Exception):
 
 class DatabaseSettings(msgspec.Struct, frozen=True):
     """Where Postgres is. Either `url` (local run, a database with its own passwords) or host, port and name with
-    IAM.
+    IAM. `proxy`: what answers there hands each transaction to any of its connections.
     """
 
     url: str | None
@@ -174,7 +178,7 @@ def _database(env: Mapping[str, str], region: str) -> DatabaseSettings:
         port=_number(env, "SPANDREL_DATABASE_PORT", 5432),
         name=env.get("SPANDREL_DATABASE_NAME") or "spandrel",
         region=region,
-        proxy=env.get("SPANDREL_DATABASE_PROXY", "").lower() == "true",
+        proxy=env.get("SPANDREL_DATABASE_PROXY", "").lower() == "true" or bool(_RDS_PROXY.fullmatch(host or "")),
         ssl_root_cert=env.get("SPANDREL_DATABASE_SSL_ROOT_CERT") or "/opt/certs/rds.pem",
         admin_secret_arn=env.get("SPANDREL_DATABASE_ADMIN_SECRET_ARN") or None,
     )
