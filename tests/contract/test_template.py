@@ -180,3 +180,35 @@ def test_an_existing_proxy_is_told_of_and_migrations_go_past_it() -> None:
     assert own["SPANDREL_DATABASE_HOST"]["Fn::If"][2] == {"Fn::If": ["HasInstanceHost", instance, given]}
     [demanded] = DOCUMENT["Rules"]["ExistingProxy"]["Assertions"]
     assert demanded["Assert"] == {"Fn::Not": [{"Fn::Equals": [instance, ""]}]}
+
+
+def test_whoever_may_embed_or_ask_a_model_reads_the_provider_s_key() -> None:
+    """A prompt is composed where a session begins and, once its variables are whole, where they are given: in `api`."""
+    reads = {name for name, it in FUNCTIONS.items() if "ReadModelSecret" in refers(it["Policies"])}
+    makes = {"Api", "ChatTurn", "DocumentIngest", "PromptGenerate", "SessionInit", "VectorSearch"}
+    assert reads == {f"{name}Function" for name in makes}
+
+
+_PURGE = {"s3:DeleteObject", "s3:DeleteObjectVersion", "s3:ListBucketVersions"}
+_POST = "execute-api:ManageConnections"
+
+
+@pytest.mark.parametrize(
+    ("function", "used"),
+    [
+        # ListBucket beside GetObject: without it a missing object is answered as a forbidden one.
+        ("Api", {*_PURGE, "s3:PutObject", "s3:GetObject", "s3:ListBucket", "sqs:SendMessage"}),
+        ("ChatTurn", {_POST}),
+        ("DocumentIngest", {*_PURGE, "s3:GetObject", "s3:GetObjectVersion", "s3:ListBucket", "sqs:SendMessage"}),
+        ("EventBroadcast", {_POST}),
+        ("HealthCheck", {*_PURGE, "s3:ListBucket", "sqs:SendMessage"}),
+        ("KnowledgeUpkeep", _PURGE),
+        ("Migrate", set()),
+        ("PromptGenerate", set()),
+        ("Realtime", {_POST, "sqs:SendMessage"}),
+        ("SessionInit", {"sqs:SendMessage"}),
+        ("VectorSearch", set()),
+    ],
+)
+def test_a_function_may_do_what_it_does_and_no_more(function: str, used: set[str]) -> None:
+    assert actions(f"{function}Function") == used
