@@ -212,3 +212,16 @@ _POST = "execute-api:ManageConnections"
 )
 def test_a_function_may_do_what_it_does_and_no_more(function: str, used: set[str]) -> None:
     assert actions(f"{function}Function") == used
+
+
+def test_each_stack_of_an_account_has_its_own_metrics() -> None:
+    """An alarm on a namespace that stacks share tells of the other's faults."""
+    own = {"Fn::Sub": "Spandrel/${AWS::StackName}"}
+    assert DOCUMENT["Globals"]["Function"]["Environment"]["Variables"]["POWERTOOLS_METRICS_NAMESPACE"] == own
+    alarms = [it["Properties"] for it in RESOURCES.values() if it["Type"] == "AWS::CloudWatch::Alarm"]
+    ours = [alarm["Namespace"] for alarm in alarms if not str(alarm["Namespace"]).startswith("AWS/")]
+    assert ours
+    assert all(namespace == own for namespace in ours)
+    assert (
+        r"Namespace=\"Spandrel/${AWS::StackName}\"" in RESOURCES["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 
@@ -28,3 +30,14 @@ except LeftOutError as error:
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert answer.returncode == 0, answer.stderr
     assert answer.stdout.endswith("import its module before spandrel.\n"), answer.stdout
+
+
+def test_metrics_go_where_the_deployment_says() -> None:
+    """Two stacks of an account would otherwise add up in one namespace, and one's alarm tell of the other's faults."""
+    program = "from spandrel.observability import count, metrics; count('Things'); metrics.flush_metrics()"
+    for given, expected in (({"POWERTOOLS_METRICS_NAMESPACE": "Spandrel/two"}, "Spandrel/two"), ({}, "Spandrel")):
+        env = {"PYTHONPATH": os.pathsep.join(sys.path), "PATH": os.environ["PATH"]} | given
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, env=env)
+        assert done.returncode == 0, done.stderr
+        published = json.loads(done.stdout.splitlines()[-1])
+        assert published["_aws"]["CloudWatchMetrics"][0]["Namespace"] == expected

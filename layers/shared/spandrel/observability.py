@@ -15,9 +15,9 @@ with without(*LEFT_OUT):
     from aws_lambda_powertools.metrics import MetricUnit
 
 T = TypeVar("T")
-NAMESPACE = "Spandrel"
 logger = Logger(utc=True)
-metrics = Metrics(namespace=NAMESPACE)
+metrics = Metrics()
+metrics.provider.namespace = metrics.provider.namespace or "Spandrel"  # a deployment names its own
 
 
 def count(name: str, value: int = 1) -> None:
