@@ -1,6 +1,10 @@
+import re
+import tomllib
+
 import pytest
 
 from local import aws_build, build
+from local.config import ROOT
 from local.failures import LocalError
 
 
@@ -71,3 +75,30 @@ def test_pruning_keeps_what_metadata_and_licences_need(tmp_path):
     aws_build.prune(tmp_path)
     left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
     assert left == ["a-1.dist-info/METADATA", "a-1.dist-info/licenses/LICENSE", "a/__init__.py"]
+
+
+def _layer() -> dict[str, list[str]]:
+    """Every locked package of the layer, with its wheels."""
+    locked = {each["name"]: each for each in tomllib.loads((ROOT / "uv.lock").read_text())["package"]}
+    found: dict[str, list[str]] = {}
+    ahead = [each["name"] for each in locked["spandrel"]["dependencies"]]
+    for each in locked["spandrel"]["dependencies"]:
+        extras = locked[each["name"]].get("optional-dependencies", {})
+        ahead += [more["name"] for extra in each.get("extra", []) for more in extras.get(extra, [])]
+    while ahead:
+        name = ahead.pop()
+        if name not in found and "win32" not in name:
+            found[name] = [wheel["url"].rsplit("/", 1)[-1] for wheel in locked[name].get("wheels", [])]
+            ahead += [each["name"] for each in locked[name].get("dependencies", []) if "win32" not in str(each)]
+    return found
+
+
+@pytest.mark.parametrize("arch", sorted(aws_build.PLATFORMS))
+def test_every_package_of_the_layer_has_a_wheel_for_lambda(arch):
+    """Nothing is compiled on the way, so a package without one ends `make build`, for one processor or both."""
+    machine, version = {"arm64": "aarch64", "x86_64": "x86_64"}[arch], aws_build.PYTHON.replace(".", "")
+    python = rf"(py3|py2\.py3|cp{version}-cp{version}|cp3\d+-abi3)"
+    fits = re.compile(rf".+-({python}-none-any|{python}-(none-)?[\w.]*manylinux\w*_{machine}[\w.]*)\.whl")
+    packages = _layer()
+    assert {"psycopg-binary", "pydantic-core", "tiktoken", "openai"} <= packages.keys()
+    assert [name for name, wheels in packages.items() if not any(fits.fullmatch(wheel) for wheel in wheels)] == []
