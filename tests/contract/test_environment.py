@@ -18,7 +18,7 @@ LIMIT = 4096
 PARAMETERS: dict[str, dict[str, Any]] = DOCUMENT["Parameters"]
 SHARED: dict[str, Any] = DOCUMENT["Globals"]["Function"]["Environment"]["Variables"]
 REGION = "ap-southeast-1"  # no region has a longer name, bar those of other partitions
-STACK = 46  # characters; a function's name is the stack's and up to 18 more, of 64 in all
+STACK = 47  # characters; a function's name is the stack's and up to 17 more, of 64 in all
 # What CloudFormation makes of names and identifiers, at its longest.
 VALUES = {
     "AWS::Region": REGION,

@@ -225,3 +225,76 @@ def test_each_stack_of_an_account_has_its_own_metrics() -> None:
     assert (
         r"Namespace=\"Spandrel/${AWS::StackName}\"" in RESOURCES["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
     )
+
+
+def test_a_stack_can_be_made_again_under_its_name() -> None:
+    """What a function logs last arrives after its log group is gone, and Lambda would make the group again.
+
+    The next stack of that name then fails because it exists. https://github.com/aws/aws-cdk/issues/31487
+    """
+    [statement] = statements("NoStrayLogs")
+    assert (statement["Effect"], statement["Action"]) == ("Deny", "logs:CreateLogGroup")
+    assert {name for name, it in FUNCTIONS.items() if "NoStrayLogs" not in refers(it["Policies"])} == set()
+    groups = [it for it in RESOURCES.values() if it["Type"] == "AWS::Logs::LogGroup"]
+    assert len(groups) == len(FUNCTIONS) + 1
+
+
+@pytest.mark.parametrize("name", ["Bucket", "SecretsKey"])
+def test_what_is_kept_is_not_left_behind_by_a_first_deployment_that_fails(name: str) -> None:
+    """Each attempt would leave an empty bucket and a key that costs a dollar a month."""
+    assert RESOURCES[name]["DeletionPolicy"] == "RetainExceptOnCreate"
+    assert RESOURCES[name]["UpdateReplacePolicy"] == "Retain"
+
+
+def test_another_database_is_migrated_as_well() -> None:
+    """A custom resource runs again when one of its properties changes, and a new host changes nothing of the layer."""
+    given = RESOURCES["Migrations"]["Properties"]
+    assert {"DatabasePort", "DatabaseName"} <= refers(given["Database"])
+    assert {"Database", "DatabaseHost", "DatabaseInstanceHost"} <= refers(given["Database"])
+    assert {"EmbeddingModel", "EmbeddingDimensions"} <= refers(given["EmbeddingSpace"])
+
+
+def test_an_existing_database_can_let_the_functions_in_before_there_is_a_stack() -> None:
+    """Migrations run in the first deployment: a security group that it makes itself is let in too late."""
+    given, made = {"Ref": "FunctionSecurityGroupId"}, {"Ref": "FunctionSecurityGroup"}
+    network = DOCUMENT["Globals"]["Function"]["VpcConfig"]["Fn::If"][1]
+    assert network["SecurityGroupIds"] == [{"Fn::If": ["CreateFunctionSecurityGroup", made, given]}]
+    assert RESOURCES["FunctionSecurityGroup"]["Condition"] == "CreateFunctionSecurityGroup"
+    conditional = {"Fn::If": ["CreateFunctionSecurityGroup", made, given]}
+    [rule] = RESOURCES["DatabaseSecurityGroup"]["Properties"]["SecurityGroupIngress"]
+    assert rule["SourceSecurityGroupId"] == conditional
+
+
+def test_functions_wait_for_a_proxy_that_has_its_database() -> None:
+    assert "DatabaseProxyTarget" in refers(RESOURCES["Migrations"]["Properties"])
+
+
+def test_a_turn_that_is_being_answered_is_no_turn_that_waits() -> None:
+    """A message's age counts until it is deleted, while it is worked on as well.
+
+    https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html
+    """
+    for queue, function in {"Turn": "ChatTurn", "Document": "DocumentIngest"}.items():
+        threshold = RESOURCES[f"{queue}QueueAgeAlarm"]["Properties"]["Threshold"]
+        assert threshold > FUNCTIONS[f"{function}Function"]["Timeout"]
+
+
+def test_slow_statements_are_logged_without_what_users_wrote() -> None:
+    """Postgres logs the values that a statement was given beside it, unless told otherwise."""
+    parameters = RESOURCES["DatabaseParameters"]["Properties"]["Parameters"]
+    assert parameters["log_min_duration_statement"] != "-1"
+    assert (parameters["log_parameter_max_length"], parameters["log_parameter_max_length_on_error"]) == ("0", "0")
+
+
+def test_a_full_disk_is_told_of_before_it_is_full() -> None:
+    """The disk grows by itself, but once in six hours and to an end; when it is full, the database stops."""
+    alarm = RESOURCES["DatabaseStorageAlarm"]
+    assert (alarm["Condition"], alarm["Properties"]["MetricName"]) == ("CreateDatabase", "FreeStorageSpace")
+    assert alarm["Properties"]["ComparisonOperator"] == "LessThanThreshold"
+
+
+def test_a_network_has_room_for_its_subnets() -> None:
+    """Four of 256 addresses are cut from it; VPCs have 16 bits to 28."""
+    pattern = DOCUMENT["Parameters"]["VpcCidr"]["AllowedPattern"]
+    assert all(re.fullmatch(pattern, cidr) for cidr in ("10.60.0.0/16", "192.168.4.0/22"))
+    assert not any(re.fullmatch(pattern, cidr) for cidr in ("10.0.0.0/8", "10.0.0.0/24", "10.0.0.0"))
