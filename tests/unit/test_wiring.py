@@ -88,6 +88,12 @@ def test_without_the_administrator_s_secret_it_says_what_to_set(aws: pytest.Monk
         wiring.schema_resource().conninfo()
 
 
+def test_a_price_table_that_cannot_be_read_ends_a_deployment(aws: pytest.MonkeyPatch) -> None:
+    aws.setenv("SPANDREL_PRICES", '{"models": {"a": {"input": "cheap"}}}')
+    with pytest.raises(SettingsError, match="SPANDREL_PRICES is no price table"):
+        wiring.schema_resource().conninfo()
+
+
 def test_the_provider_s_key_comes_from_its_secret_unless_it_is_given(aws: pytest.MonkeyPatch) -> None:
     assert wiring.providers._openai_api_key() == "sk-hush"
     aws.setenv("OPENAI_API_KEY", "given")

@@ -209,8 +209,13 @@ def schema_resource() -> SchemaResource:
     from spandrel.wiring.administrator import admin_conninfo
 
     embedding = settings().embedding
+
+    def administrator() -> str:
+        prices()  # a table that cannot be read fails the deployment, and not every turn after it
+        return admin_conninfo(settings().database)
+
     return SchemaResource(
-        lambda: admin_conninfo(settings().database),
+        administrator,
         lambda conninfo: ensure_embedding_space(conninfo, embedding.model, embedding.dimensions),
     )
 
