@@ -279,11 +279,11 @@ def test_a_turn_that_is_being_answered_is_no_turn_that_waits() -> None:
         assert threshold > FUNCTIONS[f"{function}Function"]["Timeout"]
 
 
-def test_slow_statements_are_logged_without_what_users_wrote() -> None:
-    """Postgres logs the values that a statement was given beside it, unless told otherwise."""
+def test_the_database_does_not_log_what_users_wrote() -> None:
+    """Postgres logs the values that a statement was given beside it."""
     parameters = RESOURCES["DatabaseParameters"]["Properties"]["Parameters"]
-    assert parameters["log_min_duration_statement"] != "-1"
-    assert (parameters["log_parameter_max_length"], parameters["log_parameter_max_length_on_error"]) == ("0", "0")
+    assert parameters["log_min_duration_statement"] == "-1"
+    assert "log_statement" not in parameters
 
 
 def test_a_full_disk_is_told_of_before_it_is_full() -> None:
