@@ -1,18 +1,23 @@
 """Embeddings by WordLlama, with nothing downloaded: its weights lie in its wheel.
 
-Texts are lower-cased (it embeds capitals badly) and an empty one gets the zero vector's nearest legal kin, a constant
-one.
+Texts are lower-cased (it embeds capitals badly), and an empty one gets the zero vector's nearest legal kin, a constant
+one. Punctuation goes, so that a word is cut into the same tokens beside a bracket as beside a blank, and what is said
+again counts for less: both make rankings better (docs/decisions/0005-fusion.md).
 """
 
 from __future__ import annotations
 
 import base64
+import re
 from pathlib import Path
 from typing import Any
 
 from local.config import LOCAL_MODEL, LOCAL_MODEL_DIMENSIONS
 
 MAX_INPUTS = 2048
+REPEATED = 0.75
+"""A token that a text has n times counts n to this power."""
+_PUNCTUATION = re.compile(r"[!-/:-@\[-`{-~\u2010-\u205e]+")
 
 
 class BadRequestError(Exception):
@@ -26,19 +31,28 @@ class Embedder:
         import wordllama
 
         folder = Path(wordllama.__file__).parent
-        self._model = wordllama.WordLlama.load(cache_dir=folder, disable_download=True)
+        model = wordllama.WordLlama.load(cache_dir=folder, disable_download=True)
+        self._tokenizer, self._weights = model.tokenizer, model.embedding
+        self._tokenizer.no_padding()
 
     def embed(self, texts: list[str], dimensions: int = LOCAL_MODEL_DIMENSIONS) -> Any:
         """Unit vectors (float32), one row a text. Fewer dimensions are the first ones: the model is trained for it."""
         import numpy
 
         rows = numpy.zeros((len(texts), LOCAL_MODEL_DIMENSIONS), dtype=numpy.float32)
-        kept = [index for index, text in enumerate(texts) if text.strip()]
-        if kept:
-            rows[kept] = self._model.embed([texts[index].lower() for index in kept])
+        encoded = self._tokenizer.encode_batch(list(map(_words, texts)), add_special_tokens=False)
+        for row, each in zip(rows, encoded, strict=True):
+            tokens, counts = numpy.unique(numpy.array(each.ids, dtype=numpy.int32), return_counts=True)
+            row[:] = (counts**REPEATED).astype(numpy.float32) @ self._weights[tokens]
         rows = rows[:, :dimensions]
         rows[~rows.any(axis=1)] = 1.0  # nothing known in the text: a direction like any other, but not NaN
         return (rows / numpy.linalg.norm(rows, axis=1, keepdims=True)).astype(numpy.float32)
+
+
+def _words(text: str) -> str:
+    """`text` in lower case without punctuation, if anything is left of it then."""
+    lower = text.lower()
+    return " ".join(_PUNCTUATION.sub(" ", lower).split()) or lower.strip()
 
 
 def token_count(text: str) -> int:

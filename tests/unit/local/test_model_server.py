@@ -4,6 +4,7 @@ import json
 import math
 import struct
 
+import numpy
 import pytest
 
 from local import model_embeddings, model_server
@@ -30,6 +31,27 @@ def test_related_texts_are_nearer_than_others(embedder):
 
 def test_capitals_do_not_matter(embedder):
     assert _one(embedder, "THE HARBOUR") == _one(embedder, "the harbour")
+
+
+@pytest.mark.parametrize(
+    "text", ["the harbour, (boats)!", "the  harbour\nboats", "\u201cthe\u201d harbour\u2014boats_"]
+)
+def test_punctuation_and_blanks_do_not_matter(embedder, text):
+    assert _one(embedder, text) == _one(embedder, "the harbour boats")
+
+
+def test_a_text_of_punctuation_alone_is_embedded_as_it_is(embedder):
+    assert _one(embedder, "+=") != _one(embedder, "")
+
+
+def test_what_is_said_again_counts_for_less(embedder):
+    words = [_one(embedder, word) for word in ("ship", "bread")]
+    shares = [
+        numpy.linalg.lstsq(numpy.array(words).T, numpy.array(_one(embedder, text)))[0]
+        for text in ("ship bread", "ship " * 16 + "bread")
+    ]
+    (ship, bread), (ships, beside) = shares
+    assert ships / beside == pytest.approx(16**0.75 * ship / bread, rel=1e-4)
 
 
 def test_base64_holds_the_same_floats(embedder):
