@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections import Counter
 
 import psycopg
 
@@ -33,10 +34,11 @@ def main() -> None:
 
         def ours(text: str) -> None:
             found = query_terms(text)
-            terms = [term for term, language in zip(found.terms, found.languages, strict=True) if language == "english"]
+            said = zip(found.terms, found.languages, strict=True)
+            terms = Counter(term for term, language in said if language == "english")
             database.run(
-                b"SELECT * FROM matching_chunks(%s::int[], %s::uuid[], NULL, 10, true)",
-                [terms, [collection_id]],
+                b"SELECT * FROM matching_chunks(%s::int[], %s::bigint[], %s::uuid[], NULL, 10, true)",
+                [list(terms), list(terms.values()), [collection_id]],
                 user_id="tenant",
             )
 

@@ -266,10 +266,11 @@ BEGIN
 END
 $$;
 
--- The `p_depth` chunks with the highest BM25 score (Robertson & Zaragoza 2009) for the hashed terms. `coverage` is the score
--- as a share of what a chunk full of every term of the query would get, terms that no chunk has included.
+-- The `p_depth` chunks with the highest BM25 score (Robertson & Zaragoza 2009) for the hashed terms, each named once and
+-- with how often the query says it: a question of several sentences repeats what it is about. `coverage` is the score as a
+-- share of what a chunk full of every term of the query would get, terms that no chunk has included.
 CREATE FUNCTION matching_chunks(
-    p_terms integer[], p_collections uuid[], p_documents uuid[], p_depth integer, p_inverted boolean
+    p_terms integer[], p_times bigint[], p_collections uuid[], p_documents uuid[], p_depth integer, p_inverted boolean
 ) RETURNS TABLE (document_id uuid, ordinal integer, score double precision, coverage double precision)
     LANGUAGE plpgsql STABLE ROWS 50
     SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET max_parallel_workers_per_gather = 0
@@ -277,6 +278,7 @@ CREATE FUNCTION matching_chunks(
 #variable_conflict use_column
 DECLARE
     c_bound  constant double precision := 2.2;  -- k1 + 1: no document-side weight reaches it
+    c_k3     constant double precision := 8;    -- a term counts k3 + 1 times at most, however often it is said
     v_terms  integer[];           -- rarest first
     v_counts bigint[];            -- in how many chunks each occurs
     v_idfs   double precision[];
@@ -289,13 +291,14 @@ BEGIN
            ('{' || string_agg((term + 1) || ':' || idf::real, ',') FILTER (WHERE n > 0) || '}/1048576')::sparsevec
     INTO v_terms, v_counts, v_idfs, v_bounds, v_ceiling, v_query
     FROM (
-        SELECT term, n, max_weight, ln(1 + (greatest(total, n) - n + 0.5) / (n + 0.5)) AS idf
+        SELECT term, n, max_weight,
+               ln(1 + (greatest(total, n) - n + 0.5) / (n + 0.5)) * (c_k3 + 1) * times / (c_k3 + times) AS idf
         FROM (
-            SELECT q.term, coalesce(folded.max_weight, 0) AS max_weight, coalesce(folded.chunks, 0)
+            SELECT q.term, q.times, coalesce(folded.max_weight, 0) AS max_weight, coalesce(folded.chunks, 0)
                          + coalesce((SELECT sum(d.counts[array_position(d.terms, q.term)]) FROM document_terms d
                                      WHERE d.collection_id = ANY (p_collections) AND NOT d.folded), 0) AS n,
                    (SELECT sum(chunk_count) FROM collections WHERE id = ANY (p_collections)) AS total
-            FROM (SELECT DISTINCT unnest(p_terms) AS term) q
+            FROM unnest(p_terms, p_times) AS q (term, times)
             CROSS JOIN LATERAL (SELECT sum(t.chunks) AS chunks, max(t.max_weight)::double precision AS max_weight
                                 FROM term_counts t
                                 WHERE t.collection_id = ANY (p_collections) AND t.term = q.term) folded
@@ -336,10 +339,10 @@ $$;
 -- it took.
 --
 -- p_collections NULL: all of the caller's. p_query NULL: no vector half; p_terms NULL: no text half. p_terms and
--- p_languages run in parallel: a term counts if one of the collections is of its language. p_filter is a jsonpath
--- predicate over documents.attributes. Scores: `similarity` cosine, `bm25` as it is, `score` reciprocal-rank fusion
--- (Cormack 2009), its text half weighted by how much of the query the chunk covers, scaled to at most 1; with one half
--- alone, that half's own score.
+-- p_languages run in parallel, a term as often as the query says it: it counts if one of the collections is of its
+-- language. p_filter is a jsonpath predicate over documents.attributes. Scores: `similarity` cosine, `bm25` as it is,
+-- `score` reciprocal-rank fusion (Cormack 2009), its text half weighted by how much of the query the chunk covers, scaled
+-- to at most 1; with one half alone, that half's own score.
 CREATE FUNCTION search_chunks(
     p_user_id text, p_collections uuid[], p_model text, p_query halfvec, p_terms integer[], p_languages text[],
     p_filter jsonpath, p_variables jsonb, p_top_k integer, p_threshold double precision
@@ -373,6 +376,7 @@ DECLARE
     -- What one half ranks low may be what both agree on; with one half alone its best are the answer.
     v_depth      integer := CASE WHEN p_query IS NULL OR p_terms IS NULL THEN p_top_k ELSE greatest(20, p_top_k * 2) END;
     v_terms      integer[];
+    v_times      bigint[];          -- how often the query says each
     v_weight     double precision;  -- of a text half that covers the whole query
     v_near       search_leg[];
     v_match      search_leg[];
@@ -419,13 +423,18 @@ BEGIN
     IF p_terms IS NOT NULL THEN
         v_inverted := v_inverted AND (v_documents IS NULL OR v_chunks > c_large);
         text_path := CASE WHEN v_inverted THEN 'inverted' ELSE 'scan' END;
-        v_terms := ARRAY(SELECT DISTINCT q.term FROM unnest(p_terms, p_languages) AS q (term, lang)
-                         WHERE q.lang = ANY (v_languages));
+        -- Languages may share a term: it is said as often as in the one that has it most.
+        SELECT array_agg(term), array_agg(times) INTO v_terms, v_times FROM (
+            SELECT term, max(times) AS times FROM (
+                SELECT q.term, count(*) AS times FROM unnest(p_terms, p_languages) AS q (term, lang)
+                WHERE q.lang = ANY (v_languages) GROUP BY q.term, q.lang
+            ) by_language GROUP BY term
+        ) said;
         v_weight := 1.5 * sqrt(cardinality(v_terms));  -- the longer a query, the less of it any chunk covers
         IF v_chunks > 0 THEN
             v_match := ARRAY(
                 SELECT (m.document_id, m.ordinal, m.score, m.coverage, row_number() OVER w)::search_leg
-                FROM matching_chunks(v_terms, found_collections, v_documents, v_depth, v_inverted) m
+                FROM matching_chunks(v_terms, v_times, found_collections, v_documents, v_depth, v_inverted) m
                 WINDOW w AS (ORDER BY m.score DESC, m.document_id, m.ordinal) LIMIT v_depth);
         END IF;
     END IF;

@@ -226,7 +226,7 @@ def test_the_inverted_index_obeys_a_list_of_documents(kb: KnowledgeBase) -> None
     documents = [kb.publish(collection, [text]) for text in WHALES]
     promote(kb)
     rows = kb.app.run(
-        b"SELECT document_id, score FROM matching_chunks(%s::int[], %s, %s, 50, true)",
+        b"SELECT document_id, score FROM matching_chunks(%s::int[], '{1}', %s, %s, 50, true)",
         [[english("whales")], [collection.id], documents[1:3]],
         user_id=ADA,
     )
@@ -378,7 +378,7 @@ def test_hybrid_scores_are_reciprocal_ranks_weighted_by_coverage(kb: KnowledgeBa
     assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
 
 
-@pytest.mark.parametrize("query", ["whales", "whales sing", "whales krill", "krill"])
+@pytest.mark.parametrize("query", ["whales", "whales sing", "whales krill", "krill", "whale krill, krill krill"])
 def test_coverage_is_the_share_of_what_a_chunk_full_of_the_query_would_get(kb: KnowledgeBase, query: str) -> None:
     kb.publish(kb.collection(), WHALES)
     most = bm25.ceiling(WHALES, query)

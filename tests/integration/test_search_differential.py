@@ -19,6 +19,7 @@ from spandrel.knowledge.search.models import Hit
 from spandrel.knowledge.store import queries
 from spandrel.knowledge.terms import K1, REFERENCE_LENGTH, B, analyzer, query_terms
 from spandrel.vectors import HalfVector
+from tests.support import bm25
 from tests.support.fakes import bag_of_words
 from tests.support.knowledge import ADA, BOB, KnowledgeBase
 
@@ -94,10 +95,15 @@ class Library:
         self, query: str, user: str, request: dict[str, Any], chunks: dict[Any, Any], languages: set[str]
     ) -> str | None:
         asked = query_terms(query)
-        terms = {t for t, language in zip(asked.terms, asked.languages, strict=True) if language in languages}
+        said = Counter(zip(asked.terms, asked.languages, strict=True))
+        terms = {t for t, language in said if language in languages}
         weights = {key: weigh(text, language, terms) for key, (language, text, _) in chunks.items()}
-        idf = {t: inverse_frequency(len(chunks), sum(t in each for each in weights.values())) for t in terms}
-        scores = {key: sum(idf[t] * weight for t, weight in each.items()) for key, each in weights.items()}
+        worth = {
+            t: inverse_frequency(len(chunks), sum(t in each for each in weights.values()))
+            * bm25.repeated(max(said[t, language] for language in languages))
+            for t in terms
+        }
+        scores = {key: sum(worth[t] * weight for t, weight in each.items()) for key, each in weights.items()}
         allowed = {key for key, (_, _, passes) in chunks.items() if passes}
         matching = {key: scores[key] for key in allowed if scores[key] > 0}
         answer = self.kb.find(query, user, mode="text", **request)

@@ -8,15 +8,22 @@ from collections import Counter
 
 from spandrel.knowledge.terms import K1, REFERENCE_LENGTH, B, analyzer
 
+K3 = 8
+
+
+def repeated(times: int) -> float:
+    """What a term counts that the query says so often."""
+    return (K3 + 1) * times / (K3 + times)
+
 
 def scores(texts: list[str], query: str, language: str = "english") -> list[float]:
     """A score a text (Robertson & Zaragoza 2009, with a fixed reference length)."""
     of = analyzer(language).counts
     counts: list[Counter[int]] = [of(text) for text in texts]
     found = [0.0] * len(texts)
-    for term in of(query):
+    for term, times in of(query).items():
         n = sum(term in each for each in counts)
-        idf = math.log(1 + (len(texts) - n + 0.5) / (n + 0.5))
+        idf = math.log(1 + (len(texts) - n + 0.5) / (n + 0.5)) * repeated(times)
         for place, each in enumerate(counts):
             norm = K1 * (1 - B + B * each.total() / REFERENCE_LENGTH)
             found[place] += idf * each[term] * (K1 + 1) / (each[term] + norm) if term in each else 0.0
@@ -27,8 +34,8 @@ def ceiling(texts: list[str], query: str, language: str = "english") -> float:
     """What no score can exceed: every term of the query, endlessly often."""
     of = analyzer(language).counts
     found = [of(text) for text in texts]
-    frequencies = [sum(term in each for each in found) for term in of(query)]
-    return sum((K1 + 1) * math.log(1 + (len(texts) - n + 0.5) / (n + 0.5)) for n in frequencies)
+    frequencies = [(sum(term in each for each in found), times) for term, times in of(query).items()]
+    return sum((K1 + 1) * math.log(1 + (len(texts) - n + 0.5) / (n + 0.5)) * repeated(m) for n, m in frequencies)
 
 
 def best(texts: list[str], query: str, count: int, language: str = "english") -> list[float]:

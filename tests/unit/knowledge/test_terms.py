@@ -136,3 +136,10 @@ def test_a_query_has_its_terms_in_every_language() -> None:
     assert len(found.terms) == len(found.languages)
     english = {term for term, language in zip(found.terms, found.languages, strict=True) if language == "english"}
     assert english == terms("whale")
+
+
+def test_a_query_says_a_term_as_often_as_it_does() -> None:
+    found = query_terms("Whales and a whale")
+    said = list(zip(found.terms, found.languages, strict=True))
+    [whale] = terms("whale")
+    assert said.count((whale, "english")) == 2

@@ -67,11 +67,9 @@ class Analyzer:
         found.pop(_STOP, None)
         return found
 
-    def distinct(self, words: list[bytes]) -> list[int]:
-        """The hashed terms among `words`, which are UTF-8 and in lower case."""
-        found = dict.fromkeys(self._each(words))
-        found.pop(_STOP, None)
-        return list(found)
+    def among(self, words: list[bytes]) -> list[int]:
+        """The hashed terms of `words`, which are UTF-8 and in lower case, stop words left out."""
+        return [term for term in self._each(words) if term != _STOP]
 
     def _each(self, words: list[bytes]) -> Iterator[int]:
         if len(self._terms) > self._CACHE_WORDS:
@@ -109,7 +107,9 @@ def weigh(counts: Counter[int]) -> SparseVector:
 
 @dataclass(frozen=True, slots=True)
 class QueryTerms:
-    """A query's terms in every language, side by side: the database knows which languages the collections have."""
+    """A query's terms in every language, side by side, each as often as it is said: the database knows which languages
+    the collections have.
+    """
 
     terms: list[int]
     languages: list[str]
@@ -120,7 +120,7 @@ def query_terms(text: str) -> QueryTerms:
     terms: list[int] = []
     languages: list[str] = []
     for language in LANGUAGES:
-        found = analyzer(language).distinct(words)
+        found = analyzer(language).among(words)
         terms += found
         languages += [language] * len(found)
     return QueryTerms(terms, languages)
