@@ -364,17 +364,16 @@ def test_promotion_loses_and_doubles_nothing(kb: KnowledgeBase) -> None:
 # -- fusion
 
 
-def test_hybrid_scores_are_reciprocal_ranks_weighted_by_coverage(kb: KnowledgeBase) -> None:
+def test_hybrid_scores_are_a_reciprocal_rank_and_coverage(kb: KnowledgeBase) -> None:
     kb.publish(kb.collection(), WHALES)
     hits = kb.find("whales sing", top_k=50).hits
     assert len(hits) == len(WHALES)
     assert {hit.parts.text_rank is None for hit in hits} == {True, False}
-    weight = 1.5 * 2**0.5  # two terms
     for hit in hits:
         parts = hit.parts
-        near = 1 / (1 + parts.vector_rank) if parts.vector_rank else 0
-        match = weight * (parts.coverage or 0) / (1 + parts.text_rank) if parts.text_rank else 0
-        assert hit.score == pytest.approx(2 / (1 + weight) * (near + match), abs=1e-6)
+        near = 2 / (1 + parts.vector_rank) if parts.vector_rank else 0
+        both = near + 2.25 * 2 * (parts.coverage or 0) ** 2  # two terms
+        assert hit.score == pytest.approx(both / (1 + both), abs=1e-6)
     assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
 
 

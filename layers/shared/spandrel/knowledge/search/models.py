@@ -26,9 +26,9 @@ class SearchRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 class ScoreParts(msgspec.Struct, kw_only=True):
     """What the fused score is made of: cosine similarity and BM25, each with its rank (from 1) in its own half.
 
-    `coverage` (0 to 1) is the share of the query's weight that the chunk has. Hybrid `score` is
-    2/(1 + w) · (1/(1 + vector_rank) + w · coverage/(1 + text_rank)) with w = 1.5 · √(distinct terms of the query); a
-    half that did not find the chunk adds nothing.
+    `coverage` (0 to 1) is the share of the query's weight that the chunk has. Hybrid `score` is x/(1 + x) with
+    x = 2/(1 + vector_rank) + 2.25 · n · coverage² for a query of n distinct terms; a half that did not find the chunk
+    adds nothing.
     """
 
     similarity: float | None
