@@ -341,8 +341,8 @@ $$;
 -- p_collections NULL: all of the caller's. p_query NULL: no vector half; p_terms NULL: no text half. p_terms and
 -- p_languages run in parallel, a term as often as the query says it: it counts if one of the collections is of its
 -- language. p_filter is a jsonpath predicate over documents.attributes. Scores: `similarity` cosine, `bm25` as it is,
--- `score` the reciprocal rank among the vectors (Cormack 2009) and how much of the query the chunk covers, brought below 1;
--- with one half alone, that half's own score.
+-- `score` reciprocal-rank fusion (Cormack 2009), its text half weighted by how much of the query the chunk covers, brought below
+-- 1; with one half alone, that half's own score.
 CREATE FUNCTION search_chunks(
     p_user_id text, p_collections uuid[], p_model text, p_query halfvec, p_terms integer[], p_languages text[],
     p_filter jsonpath, p_variables jsonb, p_top_k integer, p_threshold double precision
@@ -359,7 +359,8 @@ CREATE FUNCTION search_chunks(
 #variable_conflict use_column
 DECLARE
     c_large      constant integer := 20000;  -- chunks that are cheaper to find through an index than to read
-    c_text       constant double precision := 2.25;
+    c_near_k     constant double precision := 1;   -- the first few neighbours are it, or none is
+    c_match_k    constant double precision := 60;  -- how much a chunk covers tells more than its rank
     c_share      constant double precision := 0.04;  -- below it an iterative HNSW scan loses recall: read the codes
     v_begin      timestamptz := clock_timestamp();
     v_scope      text := set_config('spandrel.user_id', p_user_id, true);
@@ -430,7 +431,7 @@ BEGIN
                 WHERE q.lang = ANY (v_languages) GROUP BY q.term, q.lang
             ) by_language GROUP BY term
         ) said;
-        v_weight := c_text * cardinality(v_terms);  -- the longer a query, the less of it any chunk covers
+        v_weight := 2 * cardinality(v_terms);  -- the longer a query, the less of it any chunk covers
         IF v_chunks > 0 THEN
             v_match := ARRAY(
                 SELECT (m.document_id, m.ordinal, m.score, m.coverage, row_number() OVER w)::search_leg
@@ -451,7 +452,8 @@ BEGIN
                    CASE WHEN p_terms IS NULL THEN n.score
                         WHEN p_query IS NULL THEN m.score
                         -- A chance match covers little, and less still when squared.
-                        ELSE 1 - 1 / (1 + coalesce(2.0 / (1 + n.place), 0) + coalesce(v_weight * m.coverage ^ 2, 0))
+                        ELSE 1 - 1 / (1 + coalesce((c_near_k + 1) / (c_near_k + n.place), 0)
+                                      + coalesce(v_weight * m.coverage ^ 2 * (c_match_k + 1) / (c_match_k + m.place), 0))
                    END AS score
             FROM unnest(v_near) n FULL JOIN unnest(v_match) m USING (document_id, ordinal)
         ), best AS (

@@ -364,7 +364,7 @@ def test_promotion_loses_and_doubles_nothing(kb: KnowledgeBase) -> None:
 # -- fusion
 
 
-def test_hybrid_scores_are_a_reciprocal_rank_and_coverage(kb: KnowledgeBase) -> None:
+def test_hybrid_scores_are_reciprocal_rank_fusion_by_coverage(kb: KnowledgeBase) -> None:
     kb.publish(kb.collection(), WHALES)
     hits = kb.find("whales sing", top_k=50).hits
     assert len(hits) == len(WHALES)
@@ -372,7 +372,8 @@ def test_hybrid_scores_are_a_reciprocal_rank_and_coverage(kb: KnowledgeBase) -> 
     for hit in hits:
         parts = hit.parts
         near = 2 / (1 + parts.vector_rank) if parts.vector_rank else 0
-        both = near + 2.25 * 2 * (parts.coverage or 0) ** 2  # two terms
+        match = 61 / (60 + parts.text_rank) * (parts.coverage or 0) ** 2 if parts.text_rank else 0
+        both = near + 2 * 2 * match  # two terms
         assert hit.score == pytest.approx(both / (1 + both), abs=1e-6)
     assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
 

@@ -27,8 +27,8 @@ class ScoreParts(msgspec.Struct, kw_only=True):
     """What the fused score is made of: cosine similarity and BM25, each with its rank (from 1) in its own half.
 
     `coverage` (0 to 1) is the share of the query's weight that the chunk has. Hybrid `score` is x/(1 + x) with
-    x = 2/(1 + vector_rank) + 2.25 · n · coverage² for a query of n distinct terms; a half that did not find the chunk
-    adds nothing.
+    x = 2/(1 + vector_rank) + 2n · coverage² · 61/(60 + text_rank) for a query of n distinct terms; a half that did not
+    find the chunk adds nothing.
     """
 
     similarity: float | None
