@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import unicodedata
 from typing import Any
 from uuid import uuid4
 
@@ -534,6 +535,24 @@ def test_a_stop_word_of_one_language_is_a_word_of_another(kb: KnowledgeBase) -> 
     english = kb.collection(name="en")
     kb.publish(english, ["The war is over.", "Peace came."])
     assert texts(kb.find("war", mode="text").hits) == ["The war is over."]
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("हिन्दी", "हिन्दी भाषा"),
+        ("हिन्द", None),
+        ("शब्द", None),  # shares letters, but no word
+        (unicodedata.normalize("NFD", "Việt"), "Tiếng Việt"),
+        ("العربية", "اللُّغَةُ العَرَبِيَّةُ"),
+        ("ISTANBUL", "İstanbul"),
+        ("ไทย", "ภาษาไทย"),
+    ],
+)
+def test_words_are_found_with_their_marks_or_whole_without(kb: KnowledgeBase, query: str, found: str | None) -> None:
+    passages = ["हिन्दी भाषा", "Tiếng Việt", "اللُّغَةُ العَرَبِيَّةُ", "İstanbul", "ภาษาไทย"]
+    kb.publish(kb.collection(language="simple"), passages)
+    assert texts(kb.find(query, mode="text").hits) == ([found] if found else [])
 
 
 def test_words_of_scripts_without_spaces_are_found_within_a_run(kb: KnowledgeBase) -> None:

@@ -7,6 +7,7 @@ from hypothesis import given, strategies as st
 
 from spandrel.knowledge.stopwords import LANGUAGES, stop_words
 from spandrel.knowledge.terms import DIMENSIONS, K1, REFERENCE_LENGTH, Analyzer, B, analyzer, query_terms, weigh
+from spandrel.knowledge.words import words_of
 
 
 def terms(text: str, language: str = "english") -> set[int]:
@@ -24,6 +25,7 @@ def terms(text: str, language: str = "english") -> set[int]:
         ("end-to-end", "end to end"),
         ("\ufb01sh", "fish"),  # a ligature
         ("caf\u00e9", "cafe\u0301"),  # composed and not
+        ("\u0130stanbul", "istanbul"),
     ],
 )
 def test_spellings_of_a_word_are_one_term(one: str, other: str) -> None:
@@ -44,6 +46,11 @@ def test_stop_words_are_left_out(language: str) -> None:
     assert analyzer(language).counts(" ".join(stop_words(language))) == Counter()
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_stop_words_are_listed_as_words_are_compared(language: str) -> None:
+    assert {word.encode() for word in stop_words(language)} == {*words_of(" ".join(stop_words(language)))}
+
+
 def test_no_language_is_without_its_list() -> None:
     assert [language for language in LANGUAGES if not stop_words(language)] == ["simple"]
 
@@ -57,7 +64,11 @@ def test_ascii_and_other_text_are_read_alike(language: str) -> None:
 
 @pytest.mark.parametrize(
     ("language", "one", "other"),
-    [("german", "Häuser", "Haus"), ("french", "chevaux", "cheval"), ("spanish", "ballenas", "ballena")],
+    [
+        ("german", "Häuser", "Haus"),
+        ("french", "chevaux", "cheval"),
+        ("spanish", "ballenas", "ballena"),
+    ],
 )
 def test_words_are_stemmed_by_language(language: str, one: str, other: str) -> None:
     assert terms(one, language) == terms(other, language)
@@ -128,6 +139,14 @@ def test_no_weight_reaches_the_bound_that_maxscore_relies_on() -> None:
 
     [weight] = struct.unpack(">f", weigh(Counter({1: 10**9}))[-4:])
     assert weight <= K1 + 1
+
+
+@pytest.mark.parametrize("text", ["Whales sing", "Über Größe", "हिन्दी भाषा", "ภาษาไทย ๒๕๖๗", "שָׁלוֹם", "鲸鱼 İ x\u030c"])
+def test_passages_and_queries_are_read_alike(text: str) -> None:
+    found = query_terms(text)
+    for language in LANGUAGES:
+        asked = [term for term, of in zip(found.terms, found.languages, strict=True) if of == language]
+        assert asked == list(analyzer(language).counts(text))
 
 
 def test_a_query_has_its_terms_in_every_language() -> None:

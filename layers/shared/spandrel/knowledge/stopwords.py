@@ -20,8 +20,8 @@ _LISTS = {
         they this those through to too under until up ve very was wasn we were weren what when where which while who
         whom why will with won would wouldn you your yours yourself yourselves""",
     "german": """
-        aber alle allem allen aller alles als also am an auch auf aus bei beim bin bis bist da damit dann das dass daß
-        dein deine dem den denn der des die dies diese diesem diesen dieser dieses dir doch dort du durch ein eine einem
+        aber alle allem allen aller alles als also am an auch auf aus bei beim bin bis bist da damit dann das dass dein
+        deine dem den denn der des die dies diese diesem diesen dieser dieses dir doch dort du durch ein eine einem
         einen einer eines er es etwas euch euer für gegen hab habe haben hat hatte hatten hier hin hinter ich ihm ihn
         ihnen ihr ihre ihrem ihren ihrer im in ins ist ja jede jedem jeden jeder jedes kann kein keine keinem keinen
         keiner können könnte machen man mein meine mich mir mit muss müssen nach nicht noch nun nur ob oder ohne sehr

@@ -7,8 +7,6 @@ are hashed to 2^20 slots (feature hashing, Weinberger et al. 2009), the dimensio
 
 from __future__ import annotations
 
-import re
-import unicodedata
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -16,6 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from spandrel.knowledge.stopwords import LANGUAGES, stop_words
+from spandrel.knowledge.words import words_of
 from spandrel.vectors import SparseVector
 
 DIMENSIONS = 1 << 20
@@ -25,13 +24,6 @@ REFERENCE_LENGTH = 120.0
 """Terms, stop words aside, of a chunk that is neither long nor short."""
 MAX_WORD = 64
 
-# ASCII text to lower-case words and blanks, in one pass over its bytes.
-_ASCII_WORDS = bytes(ord(chr(code).lower()) if code < 128 and chr(code).isalnum() else 0x20 for code in range(256))
-# A run of one script's letters or digits; CJK has no spaces, so its runs are cut into pairs, and begin within what is
-# written as one word with another script too. The marks of iteration and zero stand apart from the other ideographs.
-_UNSPACED = r"\u3005-\u3007぀-ヿ㐀-䶿一-鿿가-힯"
-_WORD = re.compile(rf"[{_UNSPACED}]+|[^\W_{_UNSPACED}]+")
-_CJK = re.compile(rf"[{_UNSPACED}]")
 _STOP = -1
 
 
@@ -63,31 +55,18 @@ class Analyzer:
 
     def counts(self, text: str) -> Counter[int]:
         """How often each hashed term occurs in `text`, stop words left out; in order of first occurrence."""
-        found = Counter(self._each(_words(text)))
+        found = Counter(self._each(words_of(text)))
         found.pop(_STOP, None)
         return found
 
     def among(self, words: list[bytes]) -> list[int]:
-        """The hashed terms of `words`, which are UTF-8 and in lower case, stop words left out."""
+        """The hashed terms of `words`, which are as `words_of` gives them, stop words left out."""
         return [term for term in self._each(words) if term != _STOP]
 
     def _each(self, words: list[bytes]) -> Iterator[int]:
         if len(self._terms) > self._CACHE_WORDS:
             self._terms = _Terms(self._stop, self._stem)
         return map(self._terms.__getitem__, words)
-
-
-def _words(text: str) -> list[bytes]:
-    if text.isascii():
-        return text.encode().translate(_ASCII_WORDS).split()
-    words: list[str] = _WORD.findall(unicodedata.normalize("NFKC", text).lower())
-    if _CJK.search(text):
-        words = [piece for word in words for piece in (_pairs(word) if _CJK.match(word) else (word,))]
-    return [word.encode("utf-8", "replace") for word in words]
-
-
-def _pairs(run: str) -> list[str]:
-    return [run[i : i + 2] for i in range(len(run) - 1)] or [run]
 
 
 @lru_cache(maxsize=len(LANGUAGES))
@@ -116,7 +95,7 @@ class QueryTerms:
 
 
 def query_terms(text: str) -> QueryTerms:
-    words = _words(text)
+    words = words_of(text)
     terms: list[int] = []
     languages: list[str] = []
     for language in LANGUAGES:
