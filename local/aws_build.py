@@ -31,6 +31,7 @@ _PRUNED_FOLDERS = ("bin", "**/tests", "**/__pycache__", "*.dist-info/sboms")
 def build_all(arch: str, console: Console) -> None:
     """Fills `.build/functions` and `.build/layer`. Raises `LocalError` if the result would not fit into Lambda."""
     started, target = time.monotonic(), ROOT / ".build"
+    build.check(ROOT)
     names = build.stage_functions(ROOT, target / "functions")
     packages = target / "layer" / "python"
     shutil.rmtree(target / "layer", ignore_errors=True)

@@ -18,6 +18,19 @@ from local.tools import uv
 _IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc")
 
 
+def check(root: Path) -> None:
+    """Raises where a file that is to be staged does not compile: a function would say so only when it is called."""
+    for folder in (root / "functions", root / "layers" / "shared" / "spandrel"):
+        for path in sorted(folder.rglob("*.py")):
+            where = path.relative_to(root)
+            try:
+                compile(path.read_bytes(), str(where), "exec", dont_inherit=True)
+            except SyntaxError as error:
+                raise LocalError(f"{where}, line {error.lineno}: {error.msg}; nothing was staged") from None
+            except ValueError as error:  # NUL bytes, in 3.11
+                raise LocalError(f"{where}: {error}; nothing was staged") from None
+
+
 def stage_functions(root: Path, target: Path) -> list[str]:
     """Copies every function that has a handler to `target/<name>/functions/<name>`; returns their names."""
     names = sorted(path.parent.name for path in (root / "functions").glob("*/handler.py"))

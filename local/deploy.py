@@ -38,6 +38,7 @@ class Staged:
 def stage(config: Config) -> Staged:
     """Stages functions, layer and template."""
     root, build_dir = config.root, config.deploy_dir / ".build"
+    build.check(root)
     functions = build.stage_functions(root, build_dir / "functions")
     if not functions:
         raise LocalError("there are no functions in functions/: is this the repository's root?")

@@ -26,6 +26,7 @@ def run(config: Config, console: Console) -> int:
     described = json.loads(config.stack_file.read_text())
     # Where it was started, which the environment need not name: at the default port may be somebody else's stack.
     config = replace(config, port=urlsplit(described["aws_endpoint_url"]).port or config.port)
+    build.check(config.root)
     names = build.stage_functions(config.root, config.deploy_dir / ".build" / "functions")
     build.stage_code(config.root, config.code_dir)
     push.push(config, names, described["database_url"])
