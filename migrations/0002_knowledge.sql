@@ -232,40 +232,45 @@ ALTER TABLE embedding_stash OWNER TO spandrel_system;
 REVOKE CREATE ON SCHEMA public FROM spandrel_system;
 
 -- Removes all that is derived from a document, also where some of it is lost already: what goes from its collection's count is what
--- was counted, not what was found.
+-- was counted, not what was found. Where its terms are lost, those of its chunks say where to sweep; how often they were counted
+-- nobody knows then, so term_counts stay as they are.
 CREATE FUNCTION remove_chunks(p_document_id uuid) RETURNS void
     LANGUAGE plpgsql AS $$
 DECLARE
-    v_terms      document_terms;
-    v_numbers    integer[];
-    v_collection uuid;
-    v_chunks     integer;
+    v_document documents;
+    v_terms    document_terms;
+    v_numbers  integer[];
 BEGIN
-    IF NOT EXISTS (SELECT FROM chunks WHERE document_id = p_document_id)
-       AND NOT EXISTS (SELECT FROM document_terms WHERE document_id = p_document_id) THEN
+    SELECT * INTO v_document FROM documents WHERE id = p_document_id;
+    IF coalesce(v_document.chunk_count, 0) = 0
+       AND NOT EXISTS (SELECT FROM document_terms WHERE document_id = p_document_id)
+       AND NOT EXISTS (SELECT FROM chunks WHERE document_id = p_document_id) THEN
         RETURN;
     END IF;
     -- The collection before its documents' rows: the order in which fold_terms locks them too.
-    SELECT collection_id, chunk_count INTO v_collection, v_chunks FROM documents WHERE id = p_document_id;
-    PERFORM FROM collections WHERE id = v_collection FOR NO KEY UPDATE;
-    DELETE FROM chunk_codes WHERE collection_id = v_collection AND document_id = p_document_id;
+    PERFORM FROM collections WHERE id = v_document.collection_id FOR NO KEY UPDATE;
+    DELETE FROM chunk_codes WHERE collection_id = v_document.collection_id AND document_id = p_document_id;
     DELETE FROM chunk_embeddings WHERE document_id = p_document_id;
+    DELETE FROM document_terms WHERE document_id = p_document_id RETURNING * INTO v_terms;
+    IF v_terms.document_id IS NULL THEN
+        v_terms.terms := ARRAY(SELECT DISTINCT e.term FROM chunk_terms c, sparse_entries(c.terms) e
+                               WHERE c.document_id = p_document_id AND c.number IS NOT NULL);
+    END IF;
     WITH gone AS (
         DELETE FROM chunk_terms WHERE document_id = p_document_id RETURNING number
     )
     SELECT array_agg(number) INTO v_numbers FROM gone WHERE number IS NOT NULL;
     DELETE FROM chunks WHERE document_id = p_document_id;
-    DELETE FROM document_terms WHERE document_id = p_document_id RETURNING * INTO v_terms;
     IF v_numbers IS NOT NULL THEN
         INSERT INTO dead_postings (collection_id, user_id, terms, numbers)
-        VALUES (v_terms.collection_id, v_terms.user_id, v_terms.terms, v_numbers);
+        VALUES (v_document.collection_id, v_document.user_id, v_terms.terms, v_numbers);
     END IF;
     IF v_terms.folded THEN
         UPDATE term_counts t SET chunks = t.chunks - d.chunks
         FROM (SELECT term, chunks FROM unnest(v_terms.terms, v_terms.counts) AS u (term, chunks) ORDER BY term) d
-        WHERE t.collection_id = v_terms.collection_id AND t.term = d.term;
+        WHERE t.collection_id = v_document.collection_id AND t.term = d.term;
     END IF;
-    UPDATE collections SET chunk_count = chunk_count - v_chunks WHERE id = v_collection;
+    UPDATE collections SET chunk_count = chunk_count - v_document.chunk_count WHERE id = v_document.collection_id;
 END
 $$;
 

@@ -68,6 +68,50 @@ def test_a_document_that_lacks_something_is_ingested_again(kb: KnowledgeBase, re
     assert len(kb.find("whales sing").hits) == 2
 
 
+DERIVED = ["chunks", "chunk_embeddings", "chunk_codes", "chunk_terms", "document_terms"]
+LOST = [*([table] for table in DERIVED), ["chunks", "document_terms"], ["chunk_terms", "document_terms"], DERIVED]
+
+
+@pytest.mark.parametrize("indexed", [False, True])
+@pytest.mark.parametrize("lost", LOST, ids="+".join)
+def test_a_document_that_lacks_something_can_be_deleted(kb: KnowledgeBase, lost: list[str], indexed: bool) -> None:
+    broken, _ = settled(kb, 2)
+    upkeep = replace(kb.upkeep, graph_from=1, inverted_from=1)
+    if indexed:
+        upkeep.run(60)
+    for table in lost:
+        kb.rows(f"DELETE FROM {table} WHERE document_id = %s", broken)
+    kb.documents.delete(ADA, broken)
+    assert [kb.one(f"SELECT count(*) FROM {table} WHERE document_id = %s", broken) for table in DERIVED] == [0] * 5
+    assert kb.one("SELECT (document_count, chunk_count)::text FROM collections") == "(1,1)"
+    upkeep.run(60)
+    assert len(kb.find("whales sing").hits) == 1
+    if indexed and "chunk_terms" not in lost:
+        assert kb.one("SELECT count(DISTINCT e >> 26) FROM postings, unnest(entries) AS e") == 1
+
+
+@pytest.mark.parametrize("lost", LOST, ids="+".join)
+def test_a_document_that_lacks_something_can_be_replaced(kb: KnowledgeBase, lost: list[str]) -> None:
+    broken, _ = settled(kb, 2)
+    replace(kb.upkeep, graph_from=1, inverted_from=1).run(60)
+    for table in lost:
+        kb.rows(f"DELETE FROM {table} WHERE document_id = %s", broken)
+    kb.upload(broken, "Whales sing another song.")
+    assert kb.document(broken).status == "ready"
+    assert kb.one("SELECT chunk_count FROM collections") == 2
+    assert len(kb.find("whales sing").hits) == 2
+
+
+def test_a_deletion_that_is_done_again_counts_once(kb: KnowledgeBase) -> None:
+    broken, _ = settled(kb, 2)
+    kb.objects.broken = True
+    with pytest.raises(StorageUnavailableError):
+        kb.documents.delete(ADA, broken)
+    kb.objects.broken = False
+    kb.documents.delete(ADA, broken)
+    assert kb.one("SELECT (document_count, chunk_count)::text FROM collections") == "(1,1)"
+
+
 def test_what_is_being_worked_on_or_deleted_is_left_alone(kb: KnowledgeBase, reconcile: Reconcile) -> None:
     fresh, working, deleting = settled(kb, 3)
     kb.rows("DELETE FROM chunks")

@@ -95,7 +95,7 @@ SELECT append_event(user_id, 'document.queued', 'documents/' || id, '{"reason": 
 -- name: begin_delete_document
 -- Out of every search at once; the row stays until the object is gone. No row: there is no such document.
 WITH doomed AS (
-    UPDATE documents SET status = 'deleting', lease_owner = NULL, lease_until = NULL, updated_at = now()
+    UPDATE documents SET status = 'deleting', chunk_count = 0, lease_owner = NULL, lease_until = NULL, updated_at = now()
     WHERE id = %(document_id)s AND status <> 'deleting'
     RETURNING id, user_id, collection_id
 ), counted AS (
