@@ -811,13 +811,22 @@ $$;
 
 -- A conversation goes with its sessions, their branches, messages, turns, checkpoints and budgets. What they cost stays in the ledger.
 -- Whoever is at work on one of the sessions is waited for, and all rows are gone before the event is told: so locks are taken in the
--- order that everybody takes them in. False: there is no such conversation.
+-- order that everybody takes them in. A session that came after the others were locked, and is being asked, would be waited for by
+-- who holds its conversation: that is let go, and the session locked first. False: there is no such conversation.
 CREATE FUNCTION delete_conversation(p_conversation_id uuid) RETURNS boolean
     LANGUAGE plpgsql AS $$
 DECLARE
     c conversations;
 BEGIN
-    PERFORM FROM agent_sessions WHERE conversation_id = p_conversation_id ORDER BY id FOR UPDATE;
+    LOOP
+        PERFORM FROM agent_sessions WHERE conversation_id = p_conversation_id ORDER BY id FOR UPDATE;
+        BEGIN
+            PERFORM FROM conversations WHERE id = p_conversation_id FOR UPDATE;  -- from here on no session can come
+            PERFORM FROM agent_sessions WHERE conversation_id = p_conversation_id FOR UPDATE NOWAIT;
+            EXIT;
+        EXCEPTION WHEN lock_not_available THEN  -- and the conversation's lock is gone with this block
+        END;
+    END LOOP;
     DELETE FROM budgets b USING agent_sessions s
     WHERE s.conversation_id = p_conversation_id AND b.user_id = s.user_id AND b.scope = s.id;
     DELETE FROM conversations WHERE id = p_conversation_id RETURNING * INTO c;

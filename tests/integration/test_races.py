@@ -8,13 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 import psycopg
 import pytest
 
 from spandrel.errors import ConflictError, IllegalMoveError, NotFoundError
+from spandrel.ids import uuid7
 from spandrel.prompts.prepare import Prepare, User
 from spandrel.sessions.models import Session
 from spandrel.usage.budgets import Budgets
@@ -80,6 +81,38 @@ def test_what_is_done_in_a_conversation_as_it_is_deleted_finds_nothing(studio: S
     }
     with pytest.raises(NotFoundError):
         meanwhile(studio.kb, "DELETE FROM conversations", done[use_case])
+
+
+def test_a_conversation_is_deleted_as_a_session_is_forked_in_it_and_asked(studio: Studio) -> None:
+    """The deletion has looked for the sessions when another comes; whoever asks in that one goes before it."""
+    kb, session, forked = studio.kb, studio.begin(), uuid7()
+    with (
+        ThreadPoolExecutor(1) as pool,
+        psycopg.connect(kb.url) as at_work,
+        psycopg.connect(kb.url) as asking,
+    ):
+        at_work.execute("SELECT FROM agent_sessions FOR NO KEY UPDATE")
+        deleting = pool.submit(studio.conversations.delete, ADA, session.conversation_id)
+        until_blocked_by(kb, at_work)
+        kb.rows("SELECT fork_session(%s, 0, %s, %s)", session.id, forked, uuid7())
+        asking.execute("SELECT FROM agent_sessions WHERE id = %s FOR NO KEY UPDATE", [forked])
+        at_work.commit()
+        until_blocked_by(kb, asking)
+        asking.execute("SELECT enqueue_turn(%s, uuidv7(), 'message', NULL, 'One?')", [forked])
+        asking.commit()
+        deleting.result(20)
+    assert [kb.one(f"SELECT count(*) FROM {table}") for table in ("conversations", "agent_sessions", "turns")] == [
+        0
+    ] * 3
+    assert kb.events()[-2:] == ["turn.queued", "conversation.deleted"]
+
+
+def until_blocked_by(kb: KnowledgeBase, holder: psycopg.Connection[Any]) -> None:
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE %s = ANY (pg_blocking_pids(pid))"
+    deadline = time.monotonic() + 20
+    while kb.one(waiting, holder.info.backend_pid) == 0:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 # -- a conversation is changed
