@@ -14,7 +14,7 @@ from tests.support.rows_read import cost_of, without_table_scans
 MANY = 3000
 FEW = 40
 """Rows of one table that a page of three may cost."""
-SUMS = ("get_usage", "get_health_details", "list_conversations-1", "list_templates")
+SUMS = ("get_usage", "get_health_details", "list_conversations-1", "list_templates-1")
 """What adds up or looks through all of a user's own."""
 OUTSIDE = ("get_openapi", "search_integration_registry")
 

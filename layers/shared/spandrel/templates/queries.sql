@@ -19,7 +19,7 @@ SELECT id FROM made, told;
 
 -- name: list_templates
 -- Own and shared ones, newest first; `before` is the last id of the page before. Each by an index of its own: one look for both
--- would pass over everybody's.
+-- would pass over everybody's. A page reads what is on it, and with a prefix or another filter what that passes over.
 WITH page AS (
     (SELECT id FROM templates WHERE user_id = (SELECT current_user_id()) AND deleted_at IS NULL
       AND (%(kind)s::text IS NULL OR kind = %(kind)s)
