@@ -153,4 +153,16 @@ def test_what_it_cost_is_told(user: StackUser) -> None:
     session = begin(user, LIBRARIAN, topic="owls")["id"]
     turn = say(user, session, "How do owls fly?")
     [line] = user.call("GET", f"/v1/usage?group_by=turn&session_id={session}")["items"]
-    assert line["key"] == turn["id"]
+    assert (line["key"], line["calls"]) == (turn["id"], 2)  # the model, and the vector that passages were found by
+
+
+def test_what_a_search_cost_is_told(user: StackUser) -> None:
+    def calls() -> int:
+        items = user.call("GET", "/v1/usage?group_by=model")["items"]
+        return sum(item["calls"] for item in items if "wordllama" in item["key"])
+
+    before = calls()
+    user.search("owls", mode="text")
+    user.search("owls", mode="vector")
+    user.search("owls")
+    assert calls() == before + 2
