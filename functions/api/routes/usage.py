@@ -35,8 +35,8 @@ async def usage(
     session_id: UUID | None = None,
     limit: Annotated[int, Query(ge=1, le=1000, description="Groups to be named.")] = 100,
 ) -> Usage:
-    """What your turns' calls of the language model and the vectors of your documents took and cost, in a stretch of 366
-    days at most. Vectors of queries are not counted. Days come latest first, others dearest first.
+    """What your calls of models took and cost, in a stretch of 366 days at most: those of the language model, and the
+    vectors of documents and queries. Days come latest first, others dearest first.
     """
     return Usage.model_validate(wiring.reports().run(user_id, group_by, since, until, session_id, limit))
 
