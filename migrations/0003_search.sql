@@ -140,12 +140,14 @@ CREATE FUNCTION matching_inverted(
 #variable_conflict use_column
 DECLARE
     c_slack  constant double precision := 0.001;  -- scores are summed in single precision
+    c_read   constant integer := 16;              -- entries are summed in the time that reading a chunk takes
     v_sure   boolean;                             -- what the lists name is there, and counts
     v_first  constant integer := 3 * p_depth;     -- of the rarest terms' chunks, those that tell what the last place needs
     v_terms  constant integer := cardinality(p_terms);
     v_tried  integer := 0;                        -- how many of p_terms are listed to learn it,
     v_listed integer := v_terms;                  -- and how many then
     v_count  bigint := 0;
+    v_entries bigint := 0;                        -- of the lists but the one in question
     v_rests  double precision[] := array_fill(0::double precision, ARRAY[v_terms]);  -- what each can add where it is not listed,
     v_rest   double precision := 0;               -- and all of them
     v_least  double precision;
@@ -169,15 +171,15 @@ DECLARE
     v_most   double precision[];                  -- what each of v_chunks has at most
     v_low    double precision;                    -- what the last place has at least
 BEGIN
-    LOOP
-        v_tried := v_tried + 1;
-        v_count := v_count + p_counts[v_tried];
-        EXIT WHEN v_count >= 2 * v_first OR v_tried = v_terms;
-    END LOOP;
     SELECT c.id, c.last_number, array_position(p_collections, c.id),
            p_documents IS NULL AND NOT EXISTS (SELECT FROM dead_postings d WHERE d.collection_id = ANY (p_collections))
     INTO v_largest, v_last, v_place, v_sure
     FROM collections c WHERE c.id = ANY (p_collections) ORDER BY c.last_number DESC LIMIT 1;
+    LOOP
+        v_tried := v_tried + 1;
+        v_count := v_count + p_counts[v_tried];
+        EXIT WHEN v_tried = v_terms OR v_count >= 2 * v_first OR v_count >= p_depth AND p_counts[v_tried + 1] > v_last / 32;
+    END LOOP;
     v_common := v_tried + 1;
     WHILE p_counts[v_common] < v_last / 32 LOOP
         v_common := v_common + 1;
@@ -203,7 +205,13 @@ BEGIN
         ORDER BY score DESC OFFSET p_depth - 1 LIMIT 1;
     END IF;
     v_least := coalesce(v_least, 0) - c_slack;
-    WHILE v_listed > v_tried AND v_rest + p_bounds[v_listed] < v_least LOOP
+    FOREACH v_count IN ARRAY p_counts LOOP
+        v_entries := v_entries + v_count;
+    END LOOP;
+    LOOP
+        v_entries := v_entries - p_counts[v_listed];
+        EXIT WHEN v_listed = v_tried OR v_rest + p_bounds[v_listed] >= v_least
+               OR v_listed < v_common AND p_counts[v_listed] < c_read * v_entries;
         v_rests[v_listed] := p_bounds[v_listed];
         v_rest := v_rest + p_bounds[v_listed];
         v_listed := v_listed - 1;

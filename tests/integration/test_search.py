@@ -134,6 +134,20 @@ def test_the_inverted_index_finds_what_reading_everything_finds(
     assert (kb.one("SELECT count(*) FROM common_postings") > 0) == (size > 7680)
 
 
+def test_a_list_that_is_cheaper_to_sum_than_its_chunks_to_read_is_summed(kb: KnowledgeBase) -> None:
+    """The third word alone reaches no good place, but without its list every chunk of the others could, with it."""
+    word = {name: [name] * count for name, count in (("amber", 60), ("basalt", 60), ("cobalt", 70))}
+    passages = ["amber basalt cobalt"] * 2 + ["amber basalt"] * 8 + [text for texts in word.values() for text in texts]
+    passages += [f"filler {number}" for number in range(4000 - len(passages))]
+    kb.publish(kb.collection(), passages)
+    promote(kb, graph=False)
+    without_table_scans(kb)
+    best = bm25.best(passages, "amber basalt cobalt", 3)
+    assert text_scores(kb, "amber basalt cobalt", top_k=3) == pytest.approx(best, rel=1e-3)
+    read = cost_of(kb, lambda: text_scores(kb, "amber basalt cobalt", top_k=3))
+    assert read["chunk_terms"] <= 10
+
+
 @pytest.mark.parametrize("fold_after", [1, 1000])
 def test_the_inverted_index_stays_exact_while_its_collection_changes(
     kb: KnowledgeBase, monkeypatch: pytest.MonkeyPatch, fold_after: int
