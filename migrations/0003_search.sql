@@ -5,8 +5,17 @@
 -- and every term weight. Of large ones upkeep moves chunks into the HNSW and the inverted index, and a search reads those
 -- indexes and, as before, whatever they do not hold yet. Nothing in either path depends on other tenants' sizes.
 
--- A hit of one half of a search: its own score there and its place, from 1.
-CREATE TYPE search_leg AS (document_id uuid, ordinal integer, score double precision, coverage double precision, place bigint);
+-- A hit of one half of a search, with its own score there.
+CREATE TYPE search_leg AS (document_id uuid, ordinal integer, score double precision, coverage double precision);
+
+-- What a hit's score is made of, and a hit, by the names that they have in an answer.
+CREATE TYPE search_parts AS (
+    similarity double precision, vector_rank bigint, bm25 double precision, text_rank bigint, coverage double precision
+);
+CREATE TYPE search_hit AS (
+    document_id uuid, document_name text, collection_id uuid, ordinal integer, text text, heading_path text[], page integer,
+    start_offset integer, end_offset integer, attributes jsonb, score double precision, parts search_parts
+);
 
 -- How many of the nearest codes are re-ranked by their vectors. Fewer bits tell less, so short vectors need more.
 CREATE FUNCTION rerank_depth(p_dimensions integer, p_depth integer) RETURNS integer
@@ -19,7 +28,7 @@ CREATE FUNCTION rerank_depth(p_dimensions integer, p_depth integer) RETURNS inte
 -- A scan spends a third of its time on sorting what is far away, so a sample tells first how near is near; should too few
 -- turn out to be (the sample is the collection's oldest documents), the rest is sorted too.
 CREATE FUNCTION nearest_by_code(
-    p_space embedding_spaces, p_query halfvec, p_collections uuid[], p_documents uuid[], p_chunks bigint, p_depth integer,
+    p_space_id smallint, p_query halfvec, p_collections uuid[], p_documents uuid[], p_chunks bigint, p_depth integer,
     p_fresh boolean
 ) RETURNS TABLE (document_id uuid, ordinal integer, similarity double precision)
     LANGUAGE plpgsql STABLE ROWS 50
@@ -31,7 +40,7 @@ DECLARE
     c_spare   constant integer := 4;     -- so many times what is re-ranked should be within reach
     v_code    "bit" := binary_quantize(p_query);
     v_states  boolean[] := CASE WHEN p_fresh THEN '{f}' ELSE '{f,t}' END;
-    v_rerank  integer := rerank_depth(p_space.dimensions, p_depth);
+    v_rerank  integer := rerank_depth(vector_dims(p_query), p_depth);
     v_reach   double precision := 'Infinity';
     v_documents uuid[];                  -- the nearest by code
     v_ordinals  integer[];
@@ -40,20 +49,20 @@ BEGIN
         SELECT array_agg(document_id), array_agg(ordinal) INTO v_documents, v_ordinals FROM (
             SELECT c.document_id, c.ordinal FROM chunk_codes c
             WHERE c.document_id = ANY (p_documents) AND c.collection_id = ANY (p_collections)
-              AND c.space_id = p_space.id AND c.in_graph = ANY (v_states)
+              AND c.space_id = p_space_id AND c.in_graph = ANY (v_states)
             ORDER BY c.code <~> v_code LIMIT v_rerank
         ) near;
     ELSE
         IF NOT p_fresh AND p_chunks > c_sample * c_spare AND p_chunks > v_rerank * c_spare * 2 THEN
             SELECT distance INTO v_reach FROM (
                 SELECT c.code <~> v_code AS distance FROM chunk_codes c
-                WHERE c.collection_id = ANY (p_collections) AND c.space_id = p_space.id LIMIT c_sample
+                WHERE c.collection_id = ANY (p_collections) AND c.space_id = p_space_id LIMIT c_sample
             ) sample ORDER BY distance OFFSET c_sample * c_spare * v_rerank / p_chunks LIMIT 1;
         END IF;
         LOOP
             SELECT array_agg(document_id), array_agg(ordinal) INTO v_documents, v_ordinals FROM (
                 SELECT c.document_id, c.ordinal FROM chunk_codes c
-                WHERE c.collection_id = ANY (p_collections) AND c.space_id = p_space.id AND c.in_graph = ANY (v_states)
+                WHERE c.collection_id = ANY (p_collections) AND c.space_id = p_space_id AND c.in_graph = ANY (v_states)
                   AND c.code <~> v_code <= v_reach
                 ORDER BY c.code <~> v_code LIMIT v_rerank
             ) near;
@@ -66,7 +75,7 @@ BEGIN
         SELECT document_id, ordinal, e.embedding <=> p_query AS distance
         FROM unnest(v_documents, v_ordinals) AS near (document_id, ordinal)
         JOIN chunk_embeddings e USING (document_id, ordinal)
-        WHERE e.space_id = p_space.id
+        WHERE e.space_id = p_space_id
         ORDER BY distance LIMIT p_depth
     ) best;
 END
@@ -343,8 +352,7 @@ END
 $$;
 
 -- One search, whole, in the scope of p_user_id, which it sets itself: a statement for it would be a message each way more.
--- One row at least: `hit` columns are NULL where nothing was found. The first row tells how it was done, the last how long
--- it took.
+-- `hits` is a JSON array of search_hit, best first: a row and column a value took the driver longer than all else that it does.
 --
 -- p_collections NULL: all of the caller's. p_query NULL: no vector half; p_terms NULL: no text half. p_terms and
 -- p_languages run in parallel, a term as often as the query says it: it counts if one of the collections is of its
@@ -353,15 +361,12 @@ $$;
 -- 1; with one half alone, that half's own score.
 CREATE FUNCTION search_chunks(
     p_user_id text, p_collections uuid[], p_model text, p_query halfvec, p_terms integer[], p_languages text[],
-    p_filter jsonpath, p_variables jsonb, p_top_k integer, p_threshold double precision
-) RETURNS TABLE (
-    found_collections uuid[], space_ok boolean, vector_path text, text_path text,
-    filter_ms double precision, vector_ms double precision, text_ms double precision, total_ms double precision,
-    document_id uuid, ordinal integer, score double precision, similarity double precision, vector_rank bigint,
-    bm25 double precision, text_rank bigint, coverage double precision, collection_id uuid, document_name text, attributes jsonb,
-    chunk_text text, heading_path text[], page integer, start_offset integer, end_offset integer
+    p_filter jsonpath, p_variables jsonb, p_top_k integer, p_threshold double precision,
+    OUT found_collections uuid[], OUT space_ok boolean, OUT vector_path text, OUT text_path text,
+    OUT filter_ms double precision, OUT vector_ms double precision, OUT text_ms double precision, OUT total_ms double precision,
+    OUT hits text
 )
-    LANGUAGE plpgsql STABLE ROWS 10
+    LANGUAGE plpgsql STABLE
     SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET max_parallel_workers_per_gather = 0
     SET jit = off SET plan_cache_mode = force_generic_plan AS $$
 #variable_conflict use_column
@@ -369,13 +374,16 @@ DECLARE
     c_large      constant integer := 20000;  -- chunks that are cheaper to find through an index than to read
     c_near_k     constant double precision := 1;   -- the first few neighbours are it, or none is
     c_match_k    constant double precision := 60;  -- how much a chunk covers tells more than its rank
+    c_graph      constant double precision := 100000;  -- of so many vectors 64 candidates find what there is
+    c_growth     constant double precision := 0.3;
     c_share      constant double precision := 0.04;  -- below it an iterative HNSW scan loses recall: read the codes
     v_begin      timestamptz := clock_timestamp();
     v_scope      text := set_config('spandrel.user_id', p_user_id, true);
     v_filtered   timestamptz;
     v_vectors    timestamptz;
     v_texts      timestamptz;
-    v_space      embedding_spaces;
+    v_space_id   smallint;
+    v_graph_count bigint;
     v_chunks     bigint;
     v_graph      boolean;
     v_setting    text;
@@ -387,13 +395,16 @@ DECLARE
     v_terms      integer[];
     v_times      bigint[];          -- how often the query says each
     v_weight     double precision;  -- of a chunk that covers the whole query
-    v_near       search_leg[];
+    v_near       search_leg[];      -- best first
     v_match      search_leg[];
 BEGIN
-    SELECT array_agg(c.id), array_agg(c.language), coalesce(sum(c.chunk_count), 0),
-           bool_or(c.has_graph), bool_or(c.has_inverted)
-    INTO found_collections, v_languages, v_chunks, v_graph, v_inverted
-    FROM collections c WHERE c.deleted_at IS NULL AND (p_collections IS NULL OR c.id = ANY (p_collections));
+    SELECT found.*, s.id, s.graph_count
+    INTO found_collections, v_languages, v_chunks, v_graph, v_inverted, v_space_id, v_graph_count
+    FROM (
+        SELECT array_agg(c.id), array_agg(c.language), coalesce(sum(c.chunk_count), 0), bool_or(c.has_graph), bool_or(c.has_inverted)
+        FROM collections c WHERE c.deleted_at IS NULL AND (p_collections IS NULL OR c.id = ANY (p_collections))
+    ) found
+    LEFT JOIN embedding_spaces s ON s.status = 'active' AND s.model = p_model AND s.dimensions = vector_dims(p_query);
     IF p_filter IS NOT NULL THEN
         SELECT coalesce(array_agg(d.id), '{}'), coalesce(sum(d.chunk_count), 0) INTO v_documents, v_chunks
         FROM documents d
@@ -403,28 +414,26 @@ BEGIN
     v_filtered := clock_timestamp();
 
     IF p_query IS NOT NULL THEN
-        SELECT * INTO v_space FROM embedding_spaces s
-        WHERE s.status = 'active' AND s.model = p_model AND s.dimensions = vector_dims(p_query);
-        space_ok := FOUND;
-        v_graph := v_graph AND v_chunks > c_large AND v_chunks > c_share * v_space.graph_count;
+        space_ok := v_space_id IS NOT NULL;
+        v_graph := v_graph AND v_chunks > c_large AND v_chunks > c_share * v_graph_count;
         vector_path := CASE WHEN v_graph THEN 'graph' ELSE 'codes' END;
         IF space_ok AND v_graph THEN
             -- Local to the transaction: a setting of the session would pin a proxied connection. A graph of more vectors is
             -- searched with more candidates, or recall would fall as it grows.
             v_setting := set_config('hnsw.ef_search', least(1000, greatest(
-                v_depth * 2, 64 * greatest(1, v_space.graph_count / 100000.0) ^ 0.3))::integer::text, true);
+                v_depth * 2, 64 * greatest(1, v_graph_count / c_graph) ^ c_growth))::integer::text, true);
             v_setting := set_config('hnsw.iterative_scan', 'relaxed_order', true);
         END IF;
         IF space_ok AND v_chunks > 0 THEN
             v_near := ARRAY(
-                SELECT (n.document_id, n.ordinal, n.similarity, NULL, row_number() OVER w)::search_leg
+                SELECT (n.document_id, n.ordinal, n.similarity, NULL)::search_leg
                 FROM (
-                    SELECT * FROM nearest_in_graph(v_space.id, p_query, found_collections, v_documents, v_depth) WHERE v_graph
+                    SELECT * FROM nearest_in_graph(v_space_id, p_query, found_collections, v_documents, v_depth) WHERE v_graph
                     UNION ALL
-                    SELECT * FROM nearest_by_code(v_space, p_query, found_collections, v_documents, v_chunks, v_depth, v_graph)
+                    SELECT * FROM nearest_by_code(v_space_id, p_query, found_collections, v_documents, v_chunks, v_depth, v_graph)
                     WHERE NOT v_graph OR EXISTS (SELECT FROM chunk_codes c WHERE c.collection_id = ANY (found_collections)
-                                                 AND c.space_id = v_space.id AND NOT c.in_graph)
-                ) n WINDOW w AS (ORDER BY n.similarity DESC, n.document_id, n.ordinal) LIMIT v_depth);
+                                                 AND c.space_id = v_space_id AND NOT c.in_graph)
+                ) n ORDER BY n.similarity DESC, n.document_id, n.ordinal LIMIT v_depth);
         END IF;
     END IF;
     v_vectors := clock_timestamp();
@@ -442,49 +451,40 @@ BEGIN
         v_weight := 2 * cardinality(v_terms);  -- the longer a query, the less of it any chunk covers
         IF v_chunks > 0 THEN
             v_match := ARRAY(
-                SELECT (m.document_id, m.ordinal, m.score, m.coverage, row_number() OVER w)::search_leg
+                SELECT (m.document_id, m.ordinal, m.score, m.coverage)::search_leg
                 FROM matching_chunks(v_terms, v_times, found_collections, v_documents, v_depth, v_inverted) m
-                WINDOW w AS (ORDER BY m.score DESC, m.document_id, m.ordinal) LIMIT v_depth);
+                ORDER BY m.score DESC, m.document_id, m.ordinal LIMIT v_depth);
         END IF;
     END IF;
     v_texts := clock_timestamp();
-    filter_ms := extract(epoch FROM v_filtered - v_begin) * 1000;
-    vector_ms := extract(epoch FROM v_vectors - v_filtered) * 1000;
-    text_ms := extract(epoch FROM v_texts - v_vectors) * 1000;
 
-    FOR document_id, ordinal, score, similarity, vector_rank, bm25, text_rank, coverage, collection_id, document_name, attributes,
-        chunk_text, heading_path, page, start_offset, end_offset IN
-        WITH fused AS (
-            SELECT document_id, ordinal, n.score AS similarity, n.place AS vector_rank, m.score AS bm25, m.place AS text_rank,
-                   m.coverage,
+    SELECT coalesce(json_agg((b.document_id, d.name, d.collection_id, b.ordinal, c.text, c.heading_path, c.page, c.start_offset,
+                              c.end_offset, d.attributes, b.score, b.parts)::search_hit
+                             ORDER BY b.score DESC, b.document_id, b.ordinal), '[]')
+    INTO hits
+    FROM (
+        SELECT * FROM (
+            SELECT document_id, ordinal, (n.score, n.place, m.score, m.place, m.coverage)::search_parts AS parts,
                    CASE WHEN p_terms IS NULL THEN n.score
                         WHEN p_query IS NULL THEN m.score
                         -- A chance match covers little, and less still when squared.
                         ELSE 1 - 1 / (1 + coalesce((c_near_k + 1) / (c_near_k + n.place), 0)
                                       + coalesce(v_weight * m.coverage ^ 2 * (c_match_k + 1) / (c_match_k + m.place), 0))
                    END AS score
-            FROM unnest(v_near) n FULL JOIN unnest(v_match) m USING (document_id, ordinal)
-        ), best AS (
-            SELECT * FROM fused WHERE p_threshold IS NULL OR score >= p_threshold
-            ORDER BY score DESC, document_id, ordinal LIMIT p_top_k
-        )
-        SELECT b.document_id, b.ordinal, b.score, b.similarity, b.vector_rank, b.bm25, b.text_rank, b.coverage, d.collection_id,
-               d.name, d.attributes, c.text, c.heading_path, c.page, c.start_offset, c.end_offset
-        FROM best b
-        -- One by one, whatever a user has on average: the planner would read all that is the user's, and keep it at hand.
-        CROSS JOIN LATERAL (SELECT * FROM chunks WHERE document_id = b.document_id AND ordinal = b.ordinal OFFSET 0) c
-        CROSS JOIN LATERAL (SELECT * FROM documents WHERE id = b.document_id OFFSET 0) d
-        ORDER BY b.score DESC, b.document_id, b.ordinal
-    LOOP
-        total_ms := extract(epoch FROM clock_timestamp() - v_begin) * 1000;
-        RETURN NEXT;
-        found_collections := NULL; space_ok := NULL; vector_path := NULL; text_path := NULL;
-        filter_ms := NULL; vector_ms := NULL; text_ms := NULL;
-    END LOOP;
-    IF NOT FOUND THEN
-        total_ms := extract(epoch FROM clock_timestamp() - v_begin) * 1000;
-        document_id := NULL;
-        RETURN NEXT;
-    END IF;
+            FROM unnest(v_near) WITH ORDINALITY AS n (document_id, ordinal, score, coverage, place)
+            FULL JOIN unnest(v_match) WITH ORDINALITY AS m (document_id, ordinal, score, coverage, place)
+                USING (document_id, ordinal)
+        ) fused
+        WHERE p_threshold IS NULL OR score >= p_threshold
+        ORDER BY score DESC, document_id, ordinal LIMIT p_top_k
+    ) b
+    -- One by one, whatever a user has on average: the planner would read all that is the user's, and keep it at hand.
+    CROSS JOIN LATERAL (SELECT * FROM chunks WHERE document_id = b.document_id AND ordinal = b.ordinal OFFSET 0) c
+    CROSS JOIN LATERAL (SELECT * FROM documents WHERE id = b.document_id OFFSET 0) d;
+
+    filter_ms := date_part('epoch', v_filtered - v_begin) * 1000;
+    vector_ms := date_part('epoch', v_vectors - v_filtered) * 1000;
+    text_ms := date_part('epoch', v_texts - v_vectors) * 1000;
+    total_ms := date_part('epoch', clock_timestamp() - v_begin) * 1000;
 END
 $$;

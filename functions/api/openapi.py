@@ -10,7 +10,7 @@ from fastapi.openapi.utils import get_openapi
 
 from functions.api.schemas import Problem
 from functions.api.structs import components
-from spandrel.knowledge.search.models import SearchAnswer, SearchRequest
+from spandrel.knowledge.search.models import Hit, SearchAnswer, SearchRequest
 from spandrel.prompts.models import PromptAnswer, PromptRequest
 from spandrel.sessions.begin_models import SessionAnswer, SessionRequest
 from spandrel.templates.models import Saved, TemplatePage, Validation, VersionDiff, VersionPage
@@ -78,7 +78,7 @@ def build_openapi(app: FastAPI) -> dict[str, Any]:
         schemas.pop(unused, None)
     schemas["Problem"] = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
     schemas |= components(*(kind for operation in LEAN for kind in (operation.request, operation.answer)))
-    structs = components(Saved, TemplatePage, Validation, VersionDiff, VersionPage)
+    structs = components(Hit, Saved, TemplatePage, Validation, VersionDiff, VersionPage)
     if twice := schemas.keys() & structs.keys():
         raise ValueError(f"two types have the name {twice}")
     schemas |= structs

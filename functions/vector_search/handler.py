@@ -16,7 +16,7 @@ def handler(event: dict[str, Any], context: Any) -> http.Response:
         user_id = http.user_id(event)
         answer = wiring.search().run(user_id, http.body(event, SearchRequest))
         milliseconds(f"Search.{answer.mode}", answer.timings.total_ms)
-        logger.info("searched", extra={"mode": answer.mode, "hits": len(answer.hits), "ms": answer.timings.total_ms})
+        logger.info("searched", extra={"mode": answer.mode, "found": answer.found, "ms": answer.timings.total_ms})
         return answer
 
     return http.respond(event, search)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import unicodedata
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 
 from spandrel.errors import EmbeddingRejectedError, EmbeddingUnavailableError, NotFoundError
 from spandrel.knowledge.ingest import store as store_stage
-from spandrel.knowledge.search.models import Hit
+from spandrel.knowledge.search.models import Hit, ScoreParts
 from spandrel.knowledge.terms import analyzer
 from spandrel.knowledge.upkeep import Upkeep
 from spandrel.vectors import HalfVector
@@ -305,7 +306,7 @@ def test_recall_through_the_graph(kb: KnowledgeBase, filtered: bool) -> None:
                     SELECT * FROM nearest_in_graph(s.id, %(query)s::halfvec, %(collections)s, %(documents)s::uuid[], 40)
                     UNION ALL
                     SELECT * FROM nearest_by_code(
-                        s, %(query)s::halfvec, %(collections)s, %(documents)s::uuid[], 10, 40, true)
+                        s.id, %(query)s::halfvec, %(collections)s, %(documents)s::uuid[], 10, 40, true)
                 ) n WHERE s.status = 'active' ORDER BY n.similarity DESC LIMIT 10""",
             {"query": query, "collections": [collection.id], "documents": known},
             user_id=ADA,
@@ -340,7 +341,7 @@ def test_the_codes_within_reach_are_the_nearest_of_all(kb: KnowledgeBase, neares
     )
     for believed in (1, 3000, 1_000_000):  # chunks; the fewer of many should be near, the shorter the reach
         rows = kb.app.run(
-            b"""SELECT n.ordinal FROM embedding_spaces s, nearest_by_code(s, %s::halfvec, %s, NULL, %s, 10, false) n
+            b"""SELECT n.ordinal FROM embedding_spaces s, nearest_by_code(s.id, %s::halfvec, %s, NULL, %s, 10, false) n
                 WHERE s.id = %s ORDER BY n.similarity DESC""",
             [ones, [collection.id], believed, space],
             user_id=ADA,
@@ -409,6 +410,15 @@ def test_ranks_are_those_of_each_half_alone(kb: KnowledgeBase) -> None:
         assert (hybrid[hit.ordinal].vector_rank, hybrid[hit.ordinal].similarity) == (rank, hit.parts.similarity)
     for rank, hit in enumerate(kb.find("whales sing", mode="text", top_k=50).hits, 1):
         assert (hybrid[hit.ordinal].text_rank, hybrid[hit.ordinal].bm25) == (rank, hit.parts.bm25)
+
+
+def test_hits_have_the_names_of_the_contract(kb: KnowledgeBase) -> None:
+    """The database writes them."""
+    kb.publish(kb.collection(), WHALES)
+    hits = json.loads(bytes(kb.find("whales sing").encoded_hits))
+    for hit in hits:
+        assert tuple(hit) == Hit.__struct_fields__
+        assert tuple(hit["parts"]) == ScoreParts.__struct_fields__
 
 
 def test_with_one_half_alone_its_own_score_counts(kb: KnowledgeBase) -> None:

@@ -52,6 +52,7 @@ class Database:
         self._settings, self._role, self._token = settings, role, token
         self._heard = HeardNews(news) if news is not None else None
         self._connection: psycopg.Connection[Any] | None = None
+        self._cursor: psycopg.Cursor[Any] | None = None
         self._schema_known = False
 
     @overload
@@ -72,7 +73,9 @@ class Database:
         """
         if user_id is None and self._schema_known:
             with self._at_work() as connection:
-                return _cursor(connection, into).execute(query, parameters).fetchall()
+                cursor = self._cursor = self._cursor or connection.cursor()  # making one takes longer than many a query
+                cursor.row_factory = class_row(into) if into else dict_row
+                return cursor.execute(query, parameters).fetchall()
         with self.transaction(user_id, block=False) as tx:
             result = tx.execute(query, parameters, into=into)
         return result.fetchall()
@@ -116,7 +119,7 @@ class Database:
         if self._connection is not None:
             with suppress(psycopg.Error):
                 self._connection.close()
-            self._connection, self._schema_known = None, False
+            self._connection, self._cursor, self._schema_known = None, None, False
 
     def _checkout(self) -> psycopg.Connection[Any]:
         if self._connection is not None and _dropped(self._connection):
@@ -183,7 +186,8 @@ class Transaction:
     ) -> psycopg.Cursor[Any]:
         if self._pipeline is None:
             self._enter_pipeline()
-        return _cursor(self._connection, into).execute(query, parameters)
+        rows = class_row(into) if into else dict_row
+        return self._connection.cursor(row_factory=rows).execute(query, parameters)
 
     def copy(self, statement: bytes, rows: Iterable[Sequence[bytes | None]]) -> None:
         """Binary COPY of `rows`, whose fields are in their types' binary form (see `binary_copy`)."""
@@ -222,10 +226,6 @@ class Transaction:
         pipeline, self._pipeline = self._pipeline, None
         if pipeline is not None:
             pipeline.__exit__(None, None, None)
-
-
-def _cursor(connection: psycopg.Connection[Any], into: type[Any] | None) -> psycopg.Cursor[Any]:
-    return connection.cursor(row_factory=class_row(into) if into else dict_row)
 
 
 def _rollback() -> bytes:

@@ -69,8 +69,19 @@ class Timings(msgspec.Struct, kw_only=True):
 class SearchAnswer(msgspec.Struct, kw_only=True):
     """Best first. `vector_path` and `text_path` tell how each half was searched."""
 
-    hits: list[Hit]
+    encoded_hits: Annotated[
+        msgspec.Raw,
+        msgspec.Meta(extra_json_schema={"type": "array", "items": {"$ref": "#/components/schemas/Hit"}}),
+    ] = msgspec.field(name="hits")  # as the database puts them together: who passes them on need not read them
     mode: Mode
     vector_path: Literal["codes", "graph"] | None
     text_path: Literal["scan", "inverted"] | None
     timings: Timings
+
+    @property
+    def found(self) -> bool:
+        return bytes(self.encoded_hits) != b"[]"
+
+    @property
+    def hits(self) -> list[Hit]:
+        return msgspec.json.decode(self.encoded_hits, type=list[Hit])

@@ -13,7 +13,7 @@ from spandrel.database import Database
 from spandrel.errors import EmbeddingRejectedError, NotFoundError
 from spandrel.knowledge.ports import Embedder
 from spandrel.knowledge.search.filters import compile_filter
-from spandrel.knowledge.search.models import Hit, ScoreParts, SearchAnswer, SearchRequest, Timings
+from spandrel.knowledge.search.models import SearchAnswer, SearchRequest, Timings
 from spandrel.knowledge.terms import query_terms
 from spandrel.sql import Queries
 from spandrel.vectors import HalfVector, IntArray
@@ -72,9 +72,9 @@ class Search:
             found = query_terms(request.query)
             languages = "{" + ",".join(found.languages) + "}"
             parameters |= {"terms": IntArray.from_items(found.terms), "languages": languages}
-        rows = self._ask(user_id, parameters, call)
-        self._check(request, rows[0], vector, model)
-        return _answer(request, rows, (embedded - begin) * 1000, begin)
+        row = self._ask(user_id, parameters, call)
+        self._check(request, row, vector, model)
+        return _answer(request, row, (embedded - begin) * 1000, begin)
 
     def _embed(self, request: SearchRequest) -> tuple[HalfVector | None, str | None, ModelCall | None]:
         if request.mode == "text":
@@ -91,16 +91,17 @@ class Search:
 
         return self.prices().call("embedding", model, TokenUsage(tokens, 0, 0))
 
-    def _ask(self, user_id: str, parameters: dict[str, Any], call: ModelCall | None) -> list[dict[str, Any]]:
+    def _ask(self, user_id: str, parameters: dict[str, Any], call: ModelCall | None) -> dict[str, Any]:
         """One flight, with the ledger's line or without."""
         if call is None:
-            return self.database.run(queries.search_chunks, parameters)
+            return self.database.run(queries.search_chunks, parameters)[0]
         from spandrel.usage.store import record
 
         with self.database.transaction(user_id, block=False) as tx:
             found = tx.execute(queries.search_chunks, parameters)
             record(tx, user_id, call, durable=False)
-        return found.fetchall()
+        row: dict[str, Any] = found.fetchall()[0]
+        return row
 
     def _check(self, request: SearchRequest, row: dict[str, Any], vector: HalfVector | None, model: str | None) -> None:
         if request.collections is not None and not self.outlasting:
@@ -116,43 +117,18 @@ class Search:
             )
 
 
-def _answer(request: SearchRequest, rows: list[dict[str, Any]], embed_ms: float, begin: float) -> SearchAnswer:
-    first = rows[0]
-    hits = [_hit(row) for row in rows if row["document_id"] is not None]
+def _answer(request: SearchRequest, row: dict[str, Any], embed_ms: float, begin: float) -> SearchAnswer:
     return SearchAnswer(
-        hits=hits,
+        encoded_hits=msgspec.Raw(row["hits"]),
         mode=request.mode,
-        vector_path=first["vector_path"],
-        text_path=first["text_path"],
+        vector_path=row["vector_path"],
+        text_path=row["text_path"],
         timings=Timings(
             embed_ms=round(embed_ms, 3),
-            filter_ms=round(first["filter_ms"], 3),
-            vector_ms=round(first["vector_ms"], 3),
-            text_ms=round(first["text_ms"], 3),
-            database_ms=round(rows[-1]["total_ms"], 3),
+            filter_ms=round(row["filter_ms"], 3),
+            vector_ms=round(row["vector_ms"], 3),
+            text_ms=round(row["text_ms"], 3),
+            database_ms=round(row["total_ms"], 3),
             total_ms=round((time.perf_counter() - begin) * 1000, 3),
-        ),
-    )
-
-
-def _hit(row: dict[str, Any]) -> Hit:
-    return Hit(
-        document_id=row["document_id"],
-        document_name=row["document_name"],
-        collection_id=row["collection_id"],
-        ordinal=row["ordinal"],
-        text=row["chunk_text"],
-        heading_path=row["heading_path"],
-        page=row["page"],
-        start_offset=row["start_offset"],
-        end_offset=row["end_offset"],
-        attributes=row["attributes"],
-        score=row["score"],  # not rounded: as a threshold it would leave out its own hit
-        parts=ScoreParts(
-            similarity=row["similarity"],
-            vector_rank=row["vector_rank"],
-            bm25=row["bm25"],
-            text_rank=row["text_rank"],
-            coverage=row["coverage"],
         ),
     )
