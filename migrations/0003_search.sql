@@ -375,7 +375,7 @@ DECLARE
     c_near_k     constant double precision := 1;   -- the first few neighbours are it, or none is
     c_match_k    constant double precision := 60;  -- how much a chunk covers tells more than its rank
     c_graph      constant double precision := 100000;  -- of so many vectors 64 candidates find what there is
-    c_growth     constant double precision := 0.3;
+    c_growth     constant double precision := 0.5;
     c_share      constant double precision := 0.04;  -- below it an iterative HNSW scan loses recall: read the codes
     v_begin      timestamptz := clock_timestamp();
     v_scope      text := set_config('spandrel.user_id', p_user_id, true);

@@ -282,6 +282,22 @@ def test_vector_search_obeys_a_filter_exactly(kb: KnowledgeBase) -> None:
     assert found == pytest.approx(similarities(groups["b"], query)[:20], abs=2e-3)
 
 
+@pytest.mark.parametrize(("vectors", "candidates"), [(50_000, 64), (100_000, 64), (400_000, 128), (1_000_000, 202)])
+def test_a_larger_graph_is_searched_with_more_candidates(kb: KnowledgeBase, vectors: int, candidates: int) -> None:
+    kb.publish(kb.collection(), WHALES)
+    promote(kb)
+    kb.rows("UPDATE embedding_spaces SET graph_count = %s", vectors)
+    kb.rows("UPDATE collections SET chunk_count = %s", vectors)
+    query = HalfVector.from_floats(bag_of_words(WHALES[2]))
+    model = kb.one("SELECT model FROM embedding_spaces")
+    search = b"SELECT * FROM search_chunks(%s, NULL, %s, %s::halfvec, NULL, NULL, NULL, '{}', 10, NULL)"
+    with kb.app.transaction() as tx:
+        found = tx.execute(search, [ADA, model, query])
+        setting = tx.execute(b"SELECT current_setting('hnsw.ef_search')::integer AS candidates")
+    assert found.fetchall()[0]["vector_path"] == "graph"
+    assert setting.fetchall() == [{"candidates": candidates}]
+
+
 @pytest.mark.parametrize("filtered", [False, True])
 def test_recall_through_the_graph(kb: KnowledgeBase, filtered: bool) -> None:
     """The graph is for collections larger than a test makes; here it is asked for by name."""
