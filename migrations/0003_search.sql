@@ -423,17 +423,18 @@ BEGIN
             v_setting := set_config('hnsw.ef_search', least(1000, greatest(
                 v_depth * 2, 64 * greatest(1, v_graph_count / c_graph) ^ c_growth))::integer::text, true);
             v_setting := set_config('hnsw.iterative_scan', 'relaxed_order', true);
+            v_near := nearest_in_graph(v_space_id, p_query, found_collections, v_documents, v_depth);
         END IF;
-        IF space_ok AND v_chunks > 0 THEN
+        IF space_ok AND v_chunks > 0 AND (NOT v_graph OR EXISTS (
+            SELECT FROM chunk_codes WHERE collection_id = ANY (found_collections) AND space_id = v_space_id AND NOT in_graph)
+        ) THEN
             v_near := ARRAY(
-                SELECT (n.document_id, n.ordinal, n.similarity, NULL)::search_leg
+                SELECT (n.document_id, n.ordinal, n.score, NULL)::search_leg
                 FROM (
-                    SELECT * FROM nearest_in_graph(v_space_id, p_query, found_collections, v_documents, v_depth) WHERE v_graph
+                    SELECT document_id, ordinal, score FROM unnest(v_near)
                     UNION ALL
                     SELECT * FROM nearest_by_code(v_space_id, p_query, found_collections, v_documents, v_chunks, v_depth, v_graph)
-                    WHERE NOT v_graph OR EXISTS (SELECT FROM chunk_codes c WHERE c.collection_id = ANY (found_collections)
-                                                 AND c.space_id = v_space_id AND NOT c.in_graph)
-                ) n ORDER BY n.similarity DESC, n.document_id, n.ordinal LIMIT v_depth);
+                ) n ORDER BY n.score DESC, n.document_id, n.ordinal LIMIT v_depth);
         END IF;
     END IF;
     v_vectors := clock_timestamp();

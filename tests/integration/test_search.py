@@ -319,9 +319,10 @@ def test_recall_through_the_graph(kb: KnowledgeBase, filtered: bool) -> None:
         )
         near = kb.app.run(
             b"""SELECT n.similarity FROM embedding_spaces s, LATERAL (
-                    SELECT * FROM nearest_in_graph(s.id, %(query)s::halfvec, %(collections)s, %(documents)s::uuid[], 40)
+                    SELECT score AS similarity FROM unnest(
+                        nearest_in_graph(s.id, %(query)s::halfvec, %(collections)s, %(documents)s::uuid[], 40))
                     UNION ALL
-                    SELECT * FROM nearest_by_code(
+                    SELECT similarity FROM nearest_by_code(
                         s.id, %(query)s::halfvec, %(collections)s, %(documents)s::uuid[], 10, 40, true)
                 ) n WHERE s.status = 'active' ORDER BY n.similarity DESC LIMIT 10""",
             {"query": query, "collections": [collection.id], "documents": known},
@@ -376,7 +377,7 @@ def test_every_space_is_searched_through_its_own_graph(kb: KnowledgeBase) -> Non
            VALUES (%s, 0, %s, true, 'ada', %s, '[1,0,0]'), (%s, 1, %s, true, 'ada', %s, '[0,1,0]')""",
         *(document, space, collection.id) * 2,
     )
-    near = b"SELECT ordinal, similarity FROM nearest_in_graph(%s::smallint, %s::halfvec, %s, NULL, 5) ORDER BY 2 DESC"
+    near = b"SELECT ordinal, score AS similarity FROM unnest(nearest_in_graph(%s::smallint, %s::halfvec, %s, NULL, 5))"
     small = HalfVector.from_floats([0.0, 1.0, 0.0])
     rows = kb.app.run(near, [space, small, [collection.id]], user_id=ADA)
     assert [tuple(row.values()) for row in rows] == [(1, 1), (0, 0)]
@@ -678,7 +679,7 @@ def test_a_large_collection_is_searched_through_its_indexes_among_many_small_one
     new = [cost_of(kb, lambda mode=mode: kb.find(text, mode=mode)) for mode in modes]
     without_table_scans(kb)
     query = HalfVector.from_floats(bag_of_words(text))
-    near = b"""SELECT n.* FROM embedding_spaces s, nearest_in_graph(s.id, %s::halfvec, %s, NULL, 10) n
+    near = b"""SELECT n.* FROM embedding_spaces s, unnest(nearest_in_graph(s.id, %s::halfvec, %s, NULL, 10)) n
                WHERE s.status = 'active'"""
     cost = cost_of(kb, lambda: kb.app.run(near, [query, [collection.id]], user_id=ADA))
     assert 10 <= cost["chunk_embeddings"] <= 100
