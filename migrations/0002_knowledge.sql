@@ -437,7 +437,7 @@ BEGIN
                     WHERE space_id = %1$s AND in_graph AND collection_id = ANY (p_collections)
                       AND (p_documents IS NULL OR document_id = ANY (p_documents))
                     ORDER BY embedding::halfvec(%2$s) <=> p_query::halfvec(%2$s) LIMIT p_depth
-                ) nearest ORDER BY distance, document_id, ordinal);
+                ) nearest WHERE distance <> ''NaN'' ORDER BY distance, document_id, ordinal);
         END IF;', id, dimensions), E'\n        ') FROM embedding_spaces));
 END
 $write$;

@@ -77,7 +77,7 @@ BEGIN
         JOIN chunk_embeddings e USING (document_id, ordinal)
         WHERE e.space_id = p_space_id
         ORDER BY distance LIMIT p_depth
-    ) best;
+    ) best WHERE distance <> 'NaN';  -- a vector of zeros has no direction
 END
 $$;
 

@@ -282,6 +282,22 @@ def test_vector_search_obeys_a_filter_exactly(kb: KnowledgeBase) -> None:
     assert found == pytest.approx(similarities(groups["b"], query)[:20], abs=2e-3)
 
 
+@pytest.mark.parametrize("graph", [False, True])
+def test_a_vector_without_direction_is_near_nothing(kb: KnowledgeBase, graph: bool) -> None:
+    """Its cosine is no number, which is no score, and would come before every number."""
+    kb.publish(kb.collection(), WHALES)
+    zeros = HalfVector.from_floats([0.0] * len(bag_of_words("")))
+    kb.rows("UPDATE chunk_embeddings SET embedding = %s::halfvec WHERE ordinal = 0", str(zeros.to_list()))
+    promote(kb, graph=graph)
+    if graph:
+        kb.rows("UPDATE collections SET chunk_count = 50000")  # so large that the graph is searched
+    answer = kb.find("whales sing", mode="vector", top_k=50)
+    assert answer.vector_path == ("graph" if graph else "codes")
+    assert sorted(hit.ordinal for hit in answer.hits) == [1, 2, 3, 4]
+    search = b"SELECT hits FROM search_chunks(%s, NULL, %s, %s::halfvec, NULL, NULL, NULL, '{}', 10, NULL)"
+    assert kb.app.run(search, [ADA, kb.one("SELECT model FROM embedding_spaces"), zeros]) == [{"hits": "[]"}]
+
+
 @pytest.mark.parametrize(("vectors", "candidates"), [(50_000, 64), (100_000, 64), (400_000, 128), (1_000_000, 202)])
 def test_a_larger_graph_is_searched_with_more_candidates(kb: KnowledgeBase, vectors: int, candidates: int) -> None:
     kb.publish(kb.collection(), WHALES)
