@@ -37,7 +37,7 @@ Parameters = Mapping[str, Any] | Sequence[Any] | None
 
 
 class Database:
-    """One role's connection, made at first use, kept across invocations, replaced when it is found dropped."""
+    """One role's connection, one thread's at a time: made at first use, kept while it holds, replaced when dropped."""
 
     def __init__(
         self,
