@@ -54,7 +54,7 @@ def fill(url: str, dimensions: int, collection_id: UUID) -> None:
     engine.init_vectorstore_table(TABLE, vector_size=dimensions)
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(
-            "INSERT INTO peer (langchain_id, content, embedding) SELECT uuidv7(), text, embedding::vector"
+            f"INSERT INTO {TABLE} (langchain_id, content, embedding) SELECT uuidv7(), text, embedding::vector"
             " FROM chunks JOIN chunk_embeddings USING (document_id, ordinal) WHERE chunks.collection_id = %s",
             [collection_id],
         )
@@ -65,6 +65,6 @@ def exact(url: str, vectors: list[list[float]], count: int) -> list[set[str]]:
     """What there is to be found."""
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("SET enable_indexscan = off")
-        statement = "SELECT langchain_id::text FROM peer ORDER BY embedding <=> %s::vector LIMIT %s"
+        statement = f"SELECT langchain_id::text FROM {TABLE} ORDER BY embedding <=> %s::vector LIMIT %s"
         rows = (connection.execute(statement, [str(vector), count]).fetchall() for vector in vectors)
         return [{row[0] for row in each} for each in rows]

@@ -138,9 +138,10 @@ CREATE FUNCTION least_weight(p_weights bytea, p_number integer) RETURNS integer
 --
 -- What the chunks of the rarest terms have at least gives a score that the last place needs. Lists that cannot reach it
 -- together, the commonest, need not be read: a chunk that is in none of the others is out. Of the chunks listed, those are read
--- that could still reach it with what was not listed. How much of that they have is known for common terms (of the largest collection); of others, none at least and what the
--- heaviest chunk has at most. Lists name removed chunks until they are swept; while they do, and with `p_documents`, what a
--- chunk has does not count before it has been read.
+-- that could still reach it with what was not listed. How much of that they have is known for common terms (of the largest
+-- collection); of others, none at least and what the heaviest chunk has at most, so that their lists are read all the same
+-- unless they are far longer than those before. Lists name removed chunks until they are swept; while they do, and with
+-- `p_documents`, what a chunk has does not count before it has been read.
 CREATE FUNCTION matching_inverted(
     p_terms integer[], p_counts bigint[], p_idfs double precision[], p_bounds double precision[], p_query sparsevec,
     p_collections uuid[], p_documents uuid[], p_depth integer
@@ -156,7 +157,7 @@ DECLARE
     v_tried  integer := 0;                        -- how many of p_terms are listed to learn it,
     v_listed integer := v_terms;                  -- and how many then
     v_count  bigint := 0;
-    v_entries bigint := 0;                        -- of the lists but the one in question
+    v_entries bigint := 0;                        -- of the lists before v_listed
     v_rests  double precision[] := array_fill(0::double precision, ARRAY[v_terms]);  -- what each can add where it is not listed,
     v_rest   double precision := 0;               -- and all of them
     v_least  double precision;

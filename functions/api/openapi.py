@@ -77,8 +77,8 @@ def build_openapi(app: FastAPI) -> dict[str, Any]:
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
     schemas["Problem"] = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-    schemas |= components(*(kind for operation in LEAN for kind in (operation.request, operation.answer)))
-    structs = components(Hit, Saved, TemplatePage, Validation, VersionDiff, VersionPage)
+    schemas |= components(Hit, *(kind for operation in LEAN for kind in (operation.request, operation.answer)))
+    structs = components(Saved, TemplatePage, Validation, VersionDiff, VersionPage)
     if twice := schemas.keys() & structs.keys():
         raise ValueError(f"two types have the name {twice}")
     schemas |= structs
@@ -86,6 +86,7 @@ def build_openapi(app: FastAPI) -> dict[str, Any]:
     schemas["SearchRequest"]["properties"]["filter"] = {
         "anyOf": [{"$ref": _SCHEMA.format(name="Filter")}, {"type": "null"}]
     }
+    schemas["SearchAnswer"]["properties"]["hits"] = {"type": "array", "items": {"$ref": _SCHEMA.format(name="Hit")}}
     for operation in LEAN:
         document["paths"].setdefault(operation.path, {})["post"] = _lean(operation)
     document["components"]["securitySchemes"] = {"jwt": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}

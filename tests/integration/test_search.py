@@ -149,6 +149,17 @@ def test_a_list_that_is_cheaper_to_sum_than_its_chunks_to_read_is_summed(kb: Kno
     assert read["chunk_terms"] <= 10
 
 
+def test_a_common_list_is_not_summed_to_set_the_bar_where_rarer_ones_name_enough_chunks(kb: KnowledgeBase) -> None:
+    passages = ["ember"] * 10 + ["flint"] * 1000 + [f"filler {number}" for number in range(3000)]
+    kb.publish(kb.collection(), passages)
+    promote(kb, graph=False)
+    without_table_scans(kb)
+    best = bm25.best(passages, "ember flint", 3)
+    assert text_scores(kb, "ember flint", top_k=3) == pytest.approx(best, rel=1e-3)
+    read = cost_of(kb, lambda: text_scores(kb, "ember flint", top_k=3))
+    assert read["postings"] == 2  # the short list, for the bar and for the answer
+
+
 @pytest.mark.parametrize("fold_after", [1, 1000])
 def test_the_inverted_index_stays_exact_while_its_collection_changes(
     kb: KnowledgeBase, monkeypatch: pytest.MonkeyPatch, fold_after: int
@@ -449,6 +460,7 @@ def test_hits_have_the_names_of_the_contract(kb: KnowledgeBase) -> None:
     """The database writes them."""
     kb.publish(kb.collection(), WHALES)
     hits = json.loads(bytes(kb.find("whales sing").encoded_hits))
+    assert len(hits) == len(WHALES)
     for hit in hits:
         assert tuple(hit) == Hit.__struct_fields__
         assert tuple(hit["parts"]) == ScoreParts.__struct_fields__

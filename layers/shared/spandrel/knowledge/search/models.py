@@ -69,10 +69,8 @@ class Timings(msgspec.Struct, kw_only=True):
 class SearchAnswer(msgspec.Struct, kw_only=True):
     """Best first. `vector_path` and `text_path` tell how each half was searched."""
 
-    encoded_hits: Annotated[
-        msgspec.Raw,
-        msgspec.Meta(extra_json_schema={"type": "array", "items": {"$ref": "#/components/schemas/Hit"}}),
-    ] = msgspec.field(name="hits")  # as the database puts them together: who passes them on need not read them
+    encoded_hits: msgspec.Raw = msgspec.field(name="hits")
+    """JSON, a list of `Hit`, as the database writes it: who passes it on need not read it."""
     mode: Mode
     vector_path: Literal["codes", "graph"] | None
     text_path: Literal["scan", "inverted"] | None
@@ -84,4 +82,5 @@ class SearchAnswer(msgspec.Struct, kw_only=True):
 
     @property
     def hits(self) -> list[Hit]:
+        """Decoded anew each time."""
         return msgspec.json.decode(self.encoded_hits, type=list[Hit])
