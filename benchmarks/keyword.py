@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections import Counter
 
 import psycopg
 
 from benchmarks import server
 from benchmarks.corpus import Corpus, Tenant, load
-from spandrel.knowledge.terms import query_terms
+from spandrel.knowledge.terms import analyzer
 
 CHUNKS = 10_000
 QUERIES = 100
@@ -33,9 +32,7 @@ def main() -> None:
         database = server.as_role(url, "spandrel_app")
 
         def ours(text: str) -> None:
-            found = query_terms(text)
-            said = zip(found.terms, found.languages, strict=True)
-            terms = Counter(term for term, language in said if language == "english")
+            terms = analyzer("english").counts(text)
             database.run(
                 b"SELECT * FROM matching_chunks(%s::int[], %s::bigint[], %s::uuid[], NULL, 10, true)",
                 [list(terms), list(terms.values()), [collection_id]],

@@ -152,6 +152,7 @@ DECLARE
     c_slack  constant double precision := 0.001;  -- scores are summed in single precision
     c_read   constant integer := 16;              -- entries are summed in the time that reading a chunk takes
     v_sure   boolean;                             -- what the lists name is there, and counts
+    c_sample constant integer := 500;             -- entries that tell nearly as well as all what the last place needs
     v_first  constant integer := 3 * p_depth;     -- of the rarest terms' chunks, those that tell what the last place needs
     v_terms  constant integer := cardinality(p_terms);
     v_tried  integer := 0;                        -- how many of p_terms are listed to learn it,
@@ -205,7 +206,8 @@ BEGIN
         SELECT chunk, partial + least_weight(v_weights1, number) * v_worth1 + least_weight(v_weights2, number) * v_worth2
                               + least_weight(v_weights3, number) * v_worth3 AS low
         FROM (SELECT chunk, sum(adds) AS partial, chunk_number(chunk, v_place) AS number
-              FROM posting_entries(p_terms[:v_tried], p_idfs, p_collections) GROUP BY chunk OFFSET 0) tried
+              FROM (SELECT * FROM posting_entries(p_terms[:v_tried], p_idfs, p_collections) LIMIT c_sample) some_entries
+              GROUP BY chunk OFFSET 0) tried
         ORDER BY low DESC LIMIT v_first
     ) best;
     IF v_sure THEN
@@ -286,13 +288,14 @@ $$;
 
 -- The `p_depth` chunks with the highest BM25 score (Robertson & Zaragoza 2009) for the hashed terms, each named once and
 -- with how often the query says it: a question of several sentences repeats what it is about. `coverage` is the score as a
--- share of what a chunk full of every term of the query would get, terms that no chunk has included.
+-- share of what a chunk full of every term of the query would get, terms that no chunk has included. Without sorts, entries are
+-- summed by hash, which is faster; what has to be sorted still is.
 CREATE FUNCTION matching_chunks(
     p_terms integer[], p_times bigint[], p_collections uuid[], p_documents uuid[], p_depth integer, p_inverted boolean
 ) RETURNS TABLE (document_id uuid, ordinal integer, score double precision, coverage double precision)
     LANGUAGE plpgsql STABLE ROWS 50
-    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET max_parallel_workers_per_gather = 0
-    SET jit = off SET plan_cache_mode = force_generic_plan AS $$
+    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_sort = off
+    SET max_parallel_workers_per_gather = 0 SET jit = off SET plan_cache_mode = force_generic_plan AS $$
 #variable_conflict use_column
 DECLARE
     c_bound  constant double precision := 2.2;  -- k1 + 1: no document-side weight reaches it
@@ -355,9 +358,8 @@ $$;
 -- One search, whole, in the scope of p_user_id, which it sets itself: a statement for it would be a message each way more.
 -- `hits` is a JSON array of search_hit, best first: a row and column a value took the driver longer than all else that it does.
 --
--- p_collections NULL: all of the caller's. p_query NULL: no vector half; p_terms NULL: no text half. p_terms and
--- p_languages run in parallel, a term as often as the query says it: it counts if one of the collections is of its
--- language. p_filter is a jsonpath predicate over documents.attributes. Scores: `similarity` cosine, `bm25` as it is,
+-- p_collections NULL: all of the caller's. p_query NULL: no vector half; p_terms NULL: no text half. p_terms: word for word
+-- of the query, its term in each of p_languages, -1 for a stop word; those of the collections' languages count. p_filter is a jsonpath predicate over documents.attributes. Scores: `similarity` cosine, `bm25` as it is,
 -- `score` reciprocal-rank fusion (Cormack 2009), its text half weighted by how much of the query the chunk covers, brought below
 -- 1; with one half alone, that half's own score.
 CREATE FUNCTION search_chunks(
@@ -446,8 +448,10 @@ BEGIN
         -- Languages may share a term: it is said as often as in the one that has it most.
         SELECT array_agg(term), array_agg(times) INTO v_terms, v_times FROM (
             SELECT term, max(times) AS times FROM (
-                SELECT q.term, count(*) AS times FROM unnest(p_terms, p_languages) AS q (term, lang)
-                WHERE q.lang = ANY (v_languages) GROUP BY q.term, q.lang
+                SELECT p_terms[item] AS term, count(*) AS times
+                FROM unnest(p_languages) WITH ORDINALITY AS l (language, place),
+                     generate_series(place::integer, cardinality(p_terms), cardinality(p_languages)) AS item
+                WHERE l.language = ANY (v_languages) AND p_terms[item] >= 0 GROUP BY place, p_terms[item]
             ) by_language GROUP BY term
         ) said;
         v_weight := 2 * cardinality(v_terms);  -- the longer a query, the less of it any chunk covers

@@ -17,7 +17,7 @@ from spandrel.knowledge.ingest.store import queries as ingest_queries
 from spandrel.knowledge.models import Collection
 from spandrel.knowledge.search.models import Hit
 from spandrel.knowledge.store import queries
-from spandrel.knowledge.terms import K1, REFERENCE_LENGTH, B, analyzer, query_terms
+from spandrel.knowledge.terms import K1, REFERENCE_LENGTH, B, analyzer
 from spandrel.vectors import HalfVector
 from tests.support import bm25
 from tests.support.fakes import bag_of_words
@@ -36,6 +36,7 @@ FILTERS: list[tuple[dict[str, Any] | None, Any]] = [
 ]
 SMALL = {
     "search_chunks": [("20000;", "100;")],
+    "matching_inverted": [("500;", "40;")],
     "move_to_inverted": [("7680", "64"), ("950;", "7;")],
     "list_common": [("7680", "64"), ("7679", "63")],
     "common_weights": [("7680", "64")],
@@ -94,13 +95,12 @@ class Library:
     def compare(
         self, query: str, user: str, request: dict[str, Any], chunks: dict[Any, Any], languages: set[str]
     ) -> str | None:
-        asked = query_terms(query)
-        said = Counter(zip(asked.terms, asked.languages, strict=True))
-        terms = {t for t, language in said if language in languages}
+        said = [analyzer(language).counts(query) for language in languages]
+        terms = {term for each in said for term in each}
         weights = {key: weigh(text, language, terms) for key, (language, text, _) in chunks.items()}
         worth = {
             t: inverse_frequency(len(chunks), sum(t in each for each in weights.values()))
-            * bm25.repeated(max(said[t, language] for language in languages))
+            * bm25.repeated(max(each[t] for each in said))
             for t in terms
         }
         scores = {key: sum(worth[t] * weight for t, weight in each.items()) for key, each in weights.items()}

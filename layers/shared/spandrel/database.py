@@ -74,7 +74,8 @@ class Database:
         if user_id is None and self._schema_known:
             with self._at_work() as connection:
                 cursor = self._cursor = self._cursor or connection.cursor()  # making one takes longer than many a query
-                cursor.row_factory = class_row(into) if into else dict_row
+                if into or cursor.row_factory is not dict_row:  # setting it reads the last answer's columns again
+                    cursor.row_factory = class_row(into) if into else dict_row
                 return cursor.execute(query, parameters).fetchall()
         with self.transaction(user_id, block=False) as tx:
             result = tx.execute(query, parameters, into=into)

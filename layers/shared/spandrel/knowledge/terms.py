@@ -10,8 +10,8 @@ from __future__ import annotations
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 
 from spandrel.knowledge.stopwords import LANGUAGES, stop_words
 from spandrel.knowledge.words import words_of
@@ -59,9 +59,10 @@ class Analyzer:
         found.pop(_STOP, None)
         return found
 
-    def among(self, words: list[bytes]) -> list[int]:
-        """The hashed terms of `words`, which are as `words_of` gives them, stop words left out."""
-        return [term for term in self._each(words) if term != _STOP]
+    def term(self, word: bytes) -> int:
+        """The hashed term of `word`, which is as `words_of` gives it; -1 for a stop word."""
+        [term] = self._each([word])
+        return term
 
     def _each(self, words: list[bytes]) -> Iterator[int]:
         if len(self._terms) > self._CACHE_WORDS:
@@ -84,22 +85,13 @@ def weigh(counts: Counter[int]) -> SparseVector:
     return SparseVector.from_items(DIMENSIONS, terms, list(map(saturated.__getitem__, occurrences)))
 
 
-@dataclass(frozen=True, slots=True)
-class QueryTerms:
-    """A query's terms in every language, side by side, each as often as it is said: the database knows which languages
-    the collections have.
+def query_terms(text: str) -> list[int]:
+    """A query word for word: its term in each of `LANGUAGES`, -1 for a stop word. Which languages the collections have
+    is for the database to know.
     """
-
-    terms: list[int]
-    languages: list[str]
+    return list(chain.from_iterable(map(_in_every_language, words_of(text))))
 
 
-def query_terms(text: str) -> QueryTerms:
-    words = words_of(text)
-    terms: list[int] = []
-    languages: list[str] = []
-    for language in LANGUAGES:
-        found = analyzer(language).among(words)
-        terms += found
-        languages += [language] * len(found)
-    return QueryTerms(terms, languages)
+@lru_cache(maxsize=20_000)
+def _in_every_language(word: bytes) -> tuple[int, ...]:
+    return tuple(analyzer(language).term(word) for language in LANGUAGES)

@@ -14,6 +14,7 @@ from spandrel.errors import EmbeddingRejectedError, NotFoundError
 from spandrel.knowledge.ports import Embedder
 from spandrel.knowledge.search.filters import compile_filter
 from spandrel.knowledge.search.models import SearchAnswer, SearchRequest, Timings
+from spandrel.knowledge.stopwords import LANGUAGES
 from spandrel.knowledge.terms import query_terms
 from spandrel.sql import Queries
 from spandrel.vectors import HalfVector, IntArray
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from spandrel.usage.prices import PriceTable
 
 queries = Queries.beside(__file__)
+_LANGUAGES = "{" + ",".join(LANGUAGES) + "}"
 EMBEDDED_BYTES = 8191
 """Of a query, for its vector: models take 8,192 tokens, and a token is a byte at least."""
 
@@ -69,9 +71,7 @@ class Search:
         }
         if request.mode != "vector":
             # Bound as they are: a dumper an item would take longer than all else that is done here.
-            found = query_terms(request.query)
-            languages = "{" + ",".join(found.languages) + "}"
-            parameters |= {"terms": IntArray.from_items(found.terms), "languages": languages}
+            parameters |= {"terms": IntArray.from_items(query_terms(request.query)), "languages": _LANGUAGES}
         row = self._ask(user_id, parameters, call)
         self._check(request, row, vector, model)
         return _answer(request, row, (embedded - begin) * 1000, begin)
