@@ -166,6 +166,18 @@ CREATE TABLE common_postings (
 ) WITH (toast_tuple_target = 8160);
 ALTER TABLE common_postings ALTER COLUMN weights SET STORAGE EXTERNAL;
 
+-- Where the terms are that are not rare, once again: of each four numbers in a row a bit, set if one of the chunks has the term, in
+-- the full segments. A part is eight segments; a term that has parts has one wherever it occurs. A search leaves out of its sums
+-- the chunks in which no two of its terms can meet.
+CREATE TABLE posting_blocks (
+    collection_id uuid NOT NULL,
+    term          integer NOT NULL,
+    part          integer NOT NULL,  -- of the numbers from part * 61440
+    user_id       text NOT NULL,
+    blocks        bit varying NOT NULL,
+    PRIMARY KEY (collection_id, term, part)
+);
+
 -- What is to be swept: the chunks that a removed document had in the inverted index, and the terms of all of them.
 CREATE TABLE dead_postings (
     collection_id uuid NOT NULL,
@@ -217,6 +229,7 @@ CALL protect_user_table('chunk_codes');
 CALL protect_user_table('chunk_terms');
 CALL protect_user_table('postings');
 CALL protect_user_table('common_postings');
+CALL protect_user_table('posting_blocks');
 CALL protect_user_table('dead_postings');
 CALL protect_user_table('document_terms');
 CALL protect_user_table('term_counts');
@@ -297,6 +310,13 @@ BEGIN
 END
 $$;
 
+-- The terms of which it is worth while to note where they are.
+CREATE FUNCTION frequent_terms(p_collection_id uuid) RETURNS SETOF integer
+    LANGUAGE sql STABLE ROWS 10000 AS $$
+    SELECT term FROM term_counts
+    WHERE collection_id = p_collection_id AND chunks >= (SELECT chunk_count FROM collections WHERE id = p_collection_id) / 700
+$$;
+
 -- Moves up to `p_limit` of a collection's chunks into the inverted index, and notes the greatest weight of each term.
 CREATE FUNCTION move_to_inverted(p_collection_id uuid, p_limit integer) RETURNS integer
     LANGUAGE plpgsql AS $$
@@ -307,6 +327,9 @@ DECLARE
 BEGIN
     -- The collection before its terms, as everywhere. Its lock also keeps two moves and a removal apart.
     UPDATE collections SET has_inverted = true WHERE id = p_collection_id RETURNING last_number INTO v_last;
+    IF v_last IS NULL THEN
+        RETURN 0;  -- purged meanwhile
+    END IF;
     WITH batch AS (
         SELECT document_id, ordinal, user_id, terms, v_last + row_number() OVER (ORDER BY document_id, ordinal) AS number
         FROM (SELECT * FROM chunk_terms WHERE collection_id = p_collection_id AND number IS NULL
@@ -337,32 +360,72 @@ BEGIN
     )
     SELECT count(*) INTO v_moved FROM batch;
     UPDATE collections SET last_number = v_last + v_moved WHERE id = p_collection_id;
-    PERFORM list_common(p_collection_id, segment) FROM generate_series(v_last / 7680, (v_last + v_moved) / 7680 - 1) AS segment;
+    FOR v_segment IN v_last / 7680 .. (v_last + v_moved) / 7680 - 1 LOOP
+        PERFORM fold_terms(p_collection_id);  -- which tells what is frequent
+        IF v_segment > 0 THEN
+            PERFORM list_blocks(p_collection_id, v_segment);
+        END IF;
+        PERFORM list_segment(p_collection_id, v_segment);
+    END LOOP;
     RETURN v_moved;
 END
 $$;
 
--- Lists the common terms of a segment of the inverted index that has just become full.
-CREATE FUNCTION list_common(p_collection_id uuid, p_segment integer) RETURNS void
+-- Of a segment of the inverted index that has just become full, lists the common terms and notes where those are that are not rare.
+CREATE FUNCTION list_segment(p_collection_id uuid, p_segment integer) RETURNS void
     LANGUAGE sql AS $$
-    INSERT INTO common_postings (collection_id, term, segment, user_id, weights)
-    SELECT p_collection_id, term, p_segment, min(user_id),
-           string_agg(decode(repeat('00', place - before - 1) || lpad(to_hex(weight), 2, '0'), 'hex'), '' ORDER BY place)
-           || decode(repeat('00', 7679 - max(place)), 'hex')
-    FROM (
-        SELECT term, user_id, place, ceil((entry & 67108863) / 167772.16)::integer AS weight, count(*) OVER (PARTITION BY term) AS n,
+    WITH spaced AS MATERIALIZED (
+        SELECT term, user_id, place, weight, count(*) OVER (PARTITION BY term) AS n,
                lag(place, 1, -1) OVER (PARTITION BY term ORDER BY place) AS before
         FROM (
-            SELECT term, user_id, entry, (entry >> 26)::integer - p_segment * 7680 AS place
+            SELECT term, user_id, ceil((entry & 67108863) / 167772.16)::integer AS weight,
+                   (entry >> 26)::integer - p_segment * 7680 AS place
             FROM postings p, unnest(p.entries) AS entry
             WHERE p.collection_id = p_collection_id AND p.entries[1] >> 26 < (p_segment + 1) * 7680
               AND p.entries[cardinality(p.entries)] >> 26 >= p_segment * 7680
         ) listed
         WHERE place BETWEEN 0 AND 7679
-    ) spaced
-    WHERE n >= 7680 / 32
+    ), common AS (
+        INSERT INTO common_postings (collection_id, term, segment, user_id, weights)
+        SELECT p_collection_id, term, p_segment, min(user_id),
+               string_agg(decode(repeat('00', place - before - 1) || lpad(to_hex(weight), 2, '0'), 'hex'), '' ORDER BY place)
+               || decode(repeat('00', 7679 - max(place)), 'hex')
+        FROM spaced
+        WHERE n >= 7680 / 32
+        GROUP BY term
+        ON CONFLICT DO NOTHING
+    )
+    INSERT INTO posting_blocks (collection_id, term, part, user_id, blocks)
+    SELECT p_collection_id, term, p_segment / 8, min(user_id),
+           "bit"(coalesce((SELECT b.blocks FROM posting_blocks b
+                           WHERE b.collection_id = p_collection_id AND b.term = s.term AND b.part = p_segment / 8), ''),
+                 p_segment % 8 * 1920, true)
+           || string_agg(repeat('0', place / 4 - (before + 4) / 4) || '1', '' ORDER BY place)::bit varying
+    FROM spaced s
+    WHERE place / 4 >= (before + 4) / 4  -- the first in its block
+      AND (term IN (SELECT b.term FROM posting_blocks b WHERE b.collection_id = p_collection_id)
+           OR term IN (SELECT frequent_terms(p_collection_id)))
     GROUP BY term
-    ON CONFLICT DO NOTHING
+    ON CONFLICT (collection_id, term, part) DO UPDATE SET blocks = excluded.blocks
+$$;
+
+-- Notes where the terms that are no longer rare have been in the segments before.
+CREATE FUNCTION list_blocks(p_collection_id uuid, p_segment integer) RETURNS void
+    LANGUAGE sql AS $$
+    INSERT INTO posting_blocks (collection_id, term, part, user_id, blocks)
+    SELECT p_collection_id, term, part, min(user_id),
+           string_agg(repeat('0', place - before - 1) || '1', '' ORDER BY place)::bit varying
+    FROM (
+        SELECT *, lag(place, 1, -1) OVER (PARTITION BY term, part ORDER BY place) AS before
+        FROM (
+            SELECT DISTINCT p.term, p.user_id, (entry >> 28)::integer / 15360 AS part, (entry >> 28)::integer % 15360 AS place
+            FROM frequent_terms(p_collection_id) AS f (term)
+            JOIN postings p ON p.collection_id = p_collection_id AND p.term = f.term, unnest(p.entries) AS entry
+            WHERE entry >> 28 < p_segment * 1920 AND NOT EXISTS (
+                SELECT FROM posting_blocks b WHERE b.collection_id = p_collection_id AND b.term = f.term)
+        ) listed
+    ) spaced
+    GROUP BY term, part
 $$;
 
 -- Sweeps what up to `p_limit` removed documents left in a collection's inverted index: how many it were.

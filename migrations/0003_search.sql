@@ -83,19 +83,69 @@ $$;
 
 -- What each of the terms adds to the scores of the chunks that have it, from the inverted index: what it does, or more by less
 -- than a millionth. A chunk is named by its collection's place in `p_collections` above 32 bits of its number.
-CREATE FUNCTION posting_entries(p_terms integer[], p_idfs double precision[], p_collections uuid[])
-    RETURNS TABLE (chunk bigint, adds double precision)
+--
+-- With `p_shared`, of the collection `p_largest` only chunks in the blocks that it names, and those that the term alone brings to
+-- `p_missing`, and with the `p_rest` that a common term of the weights `p_weights` adds at most, to `p_missing1`.
+CREATE FUNCTION posting_entries(
+    p_terms integer[], p_idfs double precision[], p_collections uuid[], p_largest uuid, p_shared "bit",
+    p_missing double precision, p_missing1 double precision, p_weights bytea, p_worth double precision, p_rest double precision
+) RETURNS TABLE (chunk bigint, adds double precision)
     LANGUAGE sql STABLE ROWS 1000 AS $$
     SELECT base + (entry >> 26), (entry & 67108863) * factor
     FROM (
-        SELECT base, factor, unnest(entries) AS entry
+        SELECT base, factor, shared, alone, unnest(entries) AS entry
         FROM (
-            SELECT array_position(p_collections, p.collection_id)::bigint << 32 AS base, t.idf / 16777216 AS factor, p.entries
+            SELECT array_position(p_collections, p.collection_id)::bigint << 32 AS base, t.idf / 16777216 AS factor,
+                   CASE WHEN p.collection_id = p_largest THEN p_shared END AS shared,
+                   floor(p_missing * 16777216 / t.idf)::bigint AS alone, p.entries
             FROM unnest(p_terms, p_idfs) AS t (term, idf)
             JOIN postings p ON p.collection_id = ANY (p_collections) AND p.term = t.term
             OFFSET 0  -- base and factor once a part, not once an entry
         ) parts
     ) listed
+    WHERE (get_bit(shared, (entry >> 28)::integer) = 0) IS NOT TRUE
+       OR (entry & 67108863) >= alone
+          AND (entry & 67108863) * factor + least(get_byte(p_weights, (entry >> 26)::integer) * p_worth, p_rest) >= p_missing1
+$$;
+
+-- Of each four numbers in a row a bit, up to the last full segment and set thereafter: whether two of the terms have chunks there,
+-- or one of the rare terms, of which no blocks are noted. A chunk that several of the terms have is in such a block.
+CREATE FUNCTION shared_blocks(p_collection_id uuid, p_terms integer[], p_last integer) RETURNS bit varying
+    LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    c_full   constant integer := p_last / 7680 * 1920;
+    v_shared bit varying := '';
+    v_rare   integer[] := p_terms;
+    v_length integer;
+    v_one    "bit";
+    v_two    "bit";
+    v_term   integer;
+    v_blocks "bit";
+    v_block  integer;
+BEGIN
+    FOR v_part IN 0 .. (c_full - 1) / 15360 LOOP
+        v_length := least(15360, c_full - v_part * 15360);
+        v_one := "bit"(B'0', v_length, true);
+        v_two := v_one;
+        FOR v_term, v_blocks IN
+            SELECT b.term, "bit"(b.blocks, v_length, true) FROM posting_blocks b
+            WHERE b.collection_id = p_collection_id AND b.term = ANY (p_terms) AND b.part = v_part
+        LOOP
+            v_two := v_two | (v_one & v_blocks);
+            v_one := v_one | v_blocks;
+            v_rare := array_remove(v_rare, v_term);
+        END LOOP;
+        v_shared := v_shared || v_two;
+    END LOOP;
+    v_shared := v_shared || ~ "bit"(B'0', 1920, true);
+    FOR v_block IN
+        SELECT (entry >> 28)::integer FROM postings p, unnest(p.entries) AS entry
+        WHERE p.collection_id = p_collection_id AND p.term = ANY (v_rare)
+    LOOP
+        v_shared := set_bit(v_shared, v_block, 1);
+    END LOOP;
+    RETURN v_shared;
+END
 $$;
 
 -- The exact scores of chunks named as above, of those that are still there.
@@ -152,6 +202,7 @@ DECLARE
     c_slack  constant double precision := 0.001;  -- scores are summed in single precision
     c_read   constant integer := 16;              -- entries are summed in the time that reading a chunk takes
     v_sure   boolean;                             -- what the lists name is there, and counts
+    c_few    constant bigint := 1000;             -- entries that are summed before what they share is found
     c_sample constant integer := 500;             -- entries that tell nearly as well as all what the last place needs
     v_first  constant integer := 3 * p_depth;     -- of the rarest terms' chunks, those that tell what the last place needs
     v_terms  constant integer := cardinality(p_terms);
@@ -176,6 +227,7 @@ DECLARE
     v_rest2  double precision;
     v_rest3  double precision;
     v_others double precision;                    -- and those of the others
+    v_shared "bit";                               -- the blocks that several of the lists have chunks in
     v_missing double precision;                   -- what a chunk must have of what is listed,
     v_missing1 double precision;                  -- and of that and the first common term
     v_chunks bigint[];
@@ -206,7 +258,8 @@ BEGIN
         SELECT chunk, partial + least_weight(v_weights1, number) * v_worth1 + least_weight(v_weights2, number) * v_worth2
                               + least_weight(v_weights3, number) * v_worth3 AS low
         FROM (SELECT chunk, sum(adds) AS partial, chunk_number(chunk, v_place) AS number
-              FROM (SELECT * FROM posting_entries(p_terms[:v_tried], p_idfs, p_collections) LIMIT c_sample) some_entries
+              FROM (SELECT * FROM posting_entries(p_terms[:v_tried], p_idfs, p_collections, NULL, NULL, NULL, NULL, NULL, NULL, NULL)
+                    LIMIT c_sample) some_entries
               GROUP BY chunk OFFSET 0) tried
         ORDER BY low DESC LIMIT v_first
     ) best;
@@ -243,10 +296,12 @@ BEGIN
     v_others := v_rest - v_rest1 - v_rest2 - v_rest3;
     v_missing := v_least - v_rest;
     v_missing1 := v_missing + v_rest1;
-    -- The longest list is joined to the sums of the others: cheaper than to sum it too, as few of its chunks are left. Most
-    -- chunks that could still reach the bar lack the next common term: one byte tells, and spares them the rest.
+    IF v_last >= 7680 AND v_entries + p_counts[v_listed] > c_few THEN
+        v_shared := shared_blocks(v_largest, p_terms[:v_listed], v_last);
+    END IF;
+    -- Most entries are of chunks that have no other of the terms, and are left out before they are summed. Of what is summed,
+    -- most could still reach the bar but lack the next common term: one byte tells, and spares them the rest.
     -- least() passes over NULL: a term whose weights are not known can add all that it can.
-    -- Hash joins are off in a search, but a full join has no cheaper way, and so remains one.
     SELECT array_agg(chunk), array_agg(most), (array_agg(low ORDER BY low DESC))[p_depth] INTO v_chunks, v_most, v_low FROM (
         SELECT chunk, most, had + least(least_weight(v_weights1, number) * v_worth1, v_rest1)
                                 + least(least_weight(v_weights2, number) * v_worth2, v_rest2)
@@ -258,12 +313,10 @@ BEGIN
             FROM (
                 SELECT chunk, had, chunk_number(chunk, v_place) AS number
                 FROM (
-                    SELECT chunk, coalesce(partial, 0) + coalesce(adds, 0) AS had
-                    FROM posting_entries(p_terms[v_listed : v_listed], p_idfs[v_listed : v_listed], p_collections) FULL JOIN (
-                        SELECT chunk, sum(adds) AS partial FROM posting_entries(p_terms[: v_listed - 1], p_idfs, p_collections)
-                        GROUP BY chunk
-                    ) others USING (chunk)
-                    WHERE coalesce(partial, 0) + coalesce(adds, 0) >= v_missing OFFSET 0
+                    SELECT chunk, sum(adds) AS had
+                    FROM posting_entries(p_terms[:v_listed], p_idfs, p_collections, v_largest, v_shared, v_missing, v_missing1,
+                                         v_weights1, v_worth1, v_rest1)
+                    GROUP BY chunk HAVING sum(adds) >= v_missing OFFSET 0
                 ) summed
                 WHERE had + least(get_byte(v_weights1, chunk_number(chunk, v_place)) * v_worth1, v_rest1) >= v_missing1 OFFSET 0
             ) listed OFFSET 0

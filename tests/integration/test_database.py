@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -301,6 +302,21 @@ def test_a_foreign_schema_is_refused_until_it_is_ours(
             database.run(b"SELECT 1")
     set_version(SCHEMA_VERSION, 1)
     assert database.run(b"SELECT 1 AS one") == [{"one": 1}]
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="page faults are counted as Linux does")
+def test_a_connection_keeps_the_memory_that_its_queries_free(connect: Connect) -> None:
+    database, large = connect(), b"SELECT string_agg(repeat('x', 4000), '') || 'y' AS text FROM generate_series(1, 25)"
+    [row] = database.run(b"SELECT pg_backend_pid() AS pid", user_id=ADA)
+
+    def faults() -> int:
+        return int(Path(f"/proc/{row['pid']}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[7])
+
+    for count in (10, 50):
+        before = faults()
+        for _ in range(count):
+            database.run(large)
+    assert faults() - before < count  # 25 and more a query were given back
 
 
 def test_a_newer_schema_that_still_serves_our_code_is_accepted(

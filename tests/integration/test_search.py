@@ -132,7 +132,22 @@ def test_the_inverted_index_finds_what_reading_everything_finds(
         for top_k in (3, 50):
             assert text_scores(kb, query, top_k=top_k) == pytest.approx(expected[:top_k], rel=1e-6)
     assert scanned[0] == pytest.approx(bm25.best(passages, queries[0], 50), rel=1e-3)
-    assert (kb.one("SELECT count(*) FROM common_postings") > 0) == (size > 7680)
+    for table in ("common_postings", "posting_blocks"):
+        assert (kb.one(f"SELECT count(*) FROM {table}") > 0) == (size > 7680)
+
+
+def test_blocks_are_shared_where_two_terms_meet_and_where_a_rare_one_is(kb: KnowledgeBase) -> None:
+    collection, words = kb.collection(), {"amber": [*range(0, 200, 10)], "basalt": [*range(5, 205, 10), 100]}
+    words["cobalt"] = [3000, 3001]
+    passages = [" ".join(word for word, where in words.items() if n in where) or "filler" for n in range(7700)]
+    kb.publish(collection, passages)
+    promote(kb, graph=False)
+    shared = b"SELECT shared_blocks(%s, %s, 7700)::text AS bits"
+    terms = [english(word) for word in words]
+    for user, expected in ((ADA, {101 // 4, 3001 // 4}), (BOB, set[int]())):
+        [row] = kb.app.run(shared, [collection.id, terms], user_id=user)
+        assert {block for block, bit in enumerate(row["bits"][:1920]) if bit == "1"} == expected
+        assert row["bits"][1920:] == "1" * 1920
 
 
 def test_a_list_that_is_cheaper_to_sum_than_its_chunks_to_read_is_summed(kb: KnowledgeBase) -> None:
@@ -557,7 +572,8 @@ def test_the_inverted_index_is_closed_to_other_users(kb: KnowledgeBase) -> None:
     collection = kb.collection()
     kb.publish(collection, WHALES)
     promote(kb)
-    listed = b"SELECT count(*) AS n FROM posting_entries(ARRAY[%s::int], ARRAY[1.0], %s)"
+    whole = b"NULL, NULL, NULL, NULL, NULL, NULL, NULL"
+    listed = b"SELECT count(*) AS n FROM posting_entries(ARRAY[%s::int], ARRAY[1.0::float8], %s, " + whole + b")"
     scored = b"SELECT count(*) AS n FROM posting_scores('{4294967297,4294967298}', '{1:1}/1048576', %s, NULL)"
     for user, lists, chunks in ((ADA, 3, 2), (BOB, 0, 0), (None, 0, 0)):
         assert kb.app.run(listed, [english("whales"), [collection.id]], user_id=user) == [{"n": lists}]

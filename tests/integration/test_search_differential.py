@@ -36,11 +36,27 @@ FILTERS: list[tuple[dict[str, Any] | None, Any]] = [
 ]
 SMALL = {
     "search_chunks": [("20000;", "100;")],
-    "matching_inverted": [("500;", "40;")],
+    "matching_inverted": [("500;", "40;"), ("1000;", "10;"), ("7680", "64")],
     "move_to_inverted": [("7680", "64"), ("950;", "7;")],
-    "list_common": [("7680", "64"), ("7679", "63")],
+    "list_segment": [("7680", "64"), ("7679", "63"), ("1920", "16")],
+    "list_blocks": [("15360", "128"), ("1920", "16")],
+    "frequent_terms": [("chunks >=", "max_weight > 1.8 OR chunks >")],
+    "shared_blocks": [("7680", "64"), ("15360", "128"), ("1920", "16")],
     "common_weights": [("7680", "64")],
 }
+
+BLOCKS = """
+    SELECT count(*) AS noted,
+           count(*) FILTER (
+               WHERE b IS NULL OR get_bit("bit"(b.blocks, 128, true), (entry >> 28)::integer % 128) = 0) AS amiss
+    FROM (SELECT id, last_number / 64 * 16 AS full FROM collections) c
+    JOIN postings p ON p.collection_id = c.id
+    CROSS JOIN unnest(p.entries) AS entry
+    LEFT JOIN posting_blocks b ON b.collection_id = c.id AND b.term = p.term AND b.part = (entry >> 28) / 128
+    WHERE entry >> 28 < c.full
+      AND EXISTS (SELECT FROM posting_blocks n WHERE n.collection_id = c.id AND n.term = p.term)
+"""
+"""Entries of the full segments whose term's blocks are noted, and those of them that are not in those blocks."""
 
 
 class Library:
@@ -160,3 +176,6 @@ def test_whatever_happens_the_answer_is_that_of_reading_everything(kb: Knowledge
     assert min(paths["scan"], paths["inverted"]) > 10
     assert kb.one("SELECT count(*) FROM common_postings") > 0
     assert kb.one("SELECT count(*) FROM postings WHERE part > 0") > 0
+    noted, amiss = kb.rows(BLOCKS)[0].values()
+    assert noted > 0
+    assert amiss == 0

@@ -66,7 +66,7 @@ for table in ("chunks", "chunk_embeddings", "chunk_codes", "chunk_terms"):
         FULL JOIN (SELECT document_id, collection_id, count(*) AS number FROM {table} GROUP BY 1, 2) found
         ON found.document_id = id AND found.collection_id = documents.collection_id
         WHERE coalesce(chunk_count, -1) <> coalesce(number, 0)"""
-for table in ("term_counts", "postings", "common_postings", "document_terms"):
+for table in ("term_counts", "postings", "common_postings", "posting_blocks", "document_terms"):
     CHECKS[f"left in {table}"] = f"""SELECT DISTINCT collection_id FROM {table} t
         WHERE NOT EXISTS (SELECT FROM collections c WHERE c.id = t.collection_id)"""
 

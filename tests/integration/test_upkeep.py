@@ -116,5 +116,5 @@ def test_a_purged_collection_leaves_nothing_in_the_inverted_index(kb: KnowledgeB
     Upkeep(kb.system, kb.objects, graph_from=10_000, inverted_from=1).run(60)
     kb.collections.delete(ADA, collection.id)
     kb.drain()
-    for table in ("postings", "common_postings", "dead_postings", "term_counts"):
+    for table in ("postings", "common_postings", "posting_blocks", "dead_postings", "term_counts"):
         assert kb.one(f"SELECT count(*) FROM {table}") == 0

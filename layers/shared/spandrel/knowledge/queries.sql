@@ -133,6 +133,8 @@ WITH counts AS (
     DELETE FROM postings WHERE collection_id = %(collection_id)s
 ), common AS (
     DELETE FROM common_postings WHERE collection_id = %(collection_id)s
+), blocks AS (
+    DELETE FROM posting_blocks WHERE collection_id = %(collection_id)s
 ), dead AS (
     DELETE FROM dead_postings WHERE collection_id = %(collection_id)s
 )
