@@ -176,7 +176,7 @@ CREATE TABLE posting_blocks (
     user_id       text NOT NULL,
     blocks        bit varying NOT NULL,
     PRIMARY KEY (collection_id, term, part)
-);
+) WITH (toast_tuple_target = 8160);
 
 -- What is to be swept: the chunks that a removed document had in the inverted index, and the terms of all of them.
 CREATE TABLE dead_postings (
