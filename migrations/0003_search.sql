@@ -87,8 +87,9 @@ $$;
 -- With `p_shared`, of the collection `p_largest` only chunks in the blocks that it names, and those that the term alone brings to
 -- `p_missing`, and with the `p_rest` that a common term of the weights `p_weights` adds at most, to `p_missing1`.
 CREATE FUNCTION posting_entries(
-    p_terms integer[], p_idfs double precision[], p_collections uuid[], p_largest uuid, p_shared "bit",
-    p_missing double precision, p_missing1 double precision, p_weights bytea, p_worth double precision, p_rest double precision
+    p_terms integer[], p_idfs double precision[], p_collections uuid[], p_largest uuid DEFAULT NULL, p_shared "bit" DEFAULT NULL,
+    p_missing double precision DEFAULT NULL, p_missing1 double precision DEFAULT NULL, p_weights bytea DEFAULT NULL,
+    p_worth double precision DEFAULT NULL, p_rest double precision DEFAULT NULL
 ) RETURNS TABLE (chunk bigint, adds double precision)
     LANGUAGE sql STABLE ROWS 1000 AS $$
     SELECT base + (entry >> 26), (entry & 67108863) * factor
@@ -258,8 +259,7 @@ BEGIN
         SELECT chunk, partial + least_weight(v_weights1, number) * v_worth1 + least_weight(v_weights2, number) * v_worth2
                               + least_weight(v_weights3, number) * v_worth3 AS low
         FROM (SELECT chunk, sum(adds) AS partial, chunk_number(chunk, v_place) AS number
-              FROM (SELECT * FROM posting_entries(p_terms[:v_tried], p_idfs, p_collections, NULL, NULL, NULL, NULL, NULL, NULL, NULL)
-                    LIMIT c_sample) some_entries
+              FROM (SELECT * FROM posting_entries(p_terms[:v_tried], p_idfs, p_collections) LIMIT c_sample) some_entries
               GROUP BY chunk OFFSET 0) tried
         ORDER BY low DESC LIMIT v_first
     ) best;
@@ -412,9 +412,10 @@ $$;
 -- `hits` is a JSON array of search_hit, best first: a row and column a value took the driver longer than all else that it does.
 --
 -- p_collections NULL: all of the caller's. p_query NULL: no vector half; p_terms NULL: no text half. p_terms: word for word
--- of the query, its term in each of p_languages, -1 for a stop word; those of the collections' languages count. p_filter is a jsonpath predicate over documents.attributes. Scores: `similarity` cosine, `bm25` as it is,
--- `score` reciprocal-rank fusion (Cormack 2009), its text half weighted by how much of the query the chunk covers, brought below
--- 1; with one half alone, that half's own score.
+-- of the query, its term in each of p_languages, -1 for a stop word; those of the collections' languages count. p_filter is a
+-- jsonpath predicate over documents.attributes. Scores: `similarity` cosine, `bm25` as it is, `score` reciprocal-rank fusion
+-- (Cormack 2009), its text half weighted by how much of the query the chunk covers, brought below 1; with one half alone, that
+-- half's own score.
 CREATE FUNCTION search_chunks(
     p_user_id text, p_collections uuid[], p_model text, p_query halfvec, p_terms integer[], p_languages text[],
     p_filter jsonpath, p_variables jsonb, p_top_k integer, p_threshold double precision,
